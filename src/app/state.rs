@@ -1,0 +1,194 @@
+//! Everything that the dashboard knows. Changed by `update` alone, read by `ui`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tui_input::Input;
+
+use super::keymap::Keymap;
+use crate::model::{ClusterView, Endpoint, Event, Finding, MemberId, Verdict};
+use crate::poll::history::History;
+
+/// The views, in the order of their number keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Screen {
+    /// 1: all members, findings, storage.
+    Overview,
+    /// 2: everything about the selected member.
+    Member,
+    /// 3: sizes, history, forecast.
+    Storage,
+    /// 4: index, applied, lag, term.
+    Raft,
+    /// 7: what happened.
+    Timeline,
+}
+
+/// What lies over the view and takes the keys.
+#[derive(Clone, Debug)]
+pub enum Overlay {
+    /// `?`: every key, made from the keymap.
+    Help {
+        /// First line shown.
+        scroll: u16,
+    },
+    /// `:`: the command palette.
+    Palette {
+        /// What is typed.
+        input: Input,
+        /// Which of the matches is chosen.
+        chosen: usize,
+    },
+    /// `e`: what the selected thing means.
+    Explain {
+        /// First line shown.
+        scroll: u16,
+    },
+}
+
+/// Names a row across polls: by id once there is one, by endpoint before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowKey {
+    /// A member with an id.
+    Member(MemberId),
+    /// An endpoint that no member answered at.
+    Endpoint(Endpoint),
+}
+
+/// A short message at the bottom that goes away by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Toast {
+    /// The message, safe to print.
+    pub text: String,
+    /// Whether something was refused or failed.
+    pub is_error: bool,
+    /// When it goes away.
+    pub until: Timestamp,
+}
+
+/// How to draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Which theme.
+    pub theme: ThemeName,
+    /// No glyph beyond ASCII.
+    pub ascii: bool,
+}
+
+/// The themes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ThemeName {
+    /// For dark terminals.
+    Dark,
+    /// For light terminals.
+    Light,
+    /// Without colour: bold, dim, reversed.
+    Mono,
+    /// Blue and orange instead of green and red.
+    Colorblind,
+}
+
+/// What the header says besides figures; fixed for the run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// The context's name or the cluster's name for people; empty: the endpoints are shown.
+    pub name: String,
+    /// How the endpoints and certificates were chosen, such as `--endpoints` or `kubeadm, /etc/kubernetes/pki/etcd`.
+    pub origin: String,
+    /// No change is possible, and why, such as `--read-only`.
+    pub read_only: Option<String>,
+    /// The cluster is a lab of ours.
+    pub lab: bool,
+}
+
+/// The rows of the view, filtered with `/`.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// What is typed.
+    pub input: Input,
+    /// Whether keys go to it.
+    pub editing: bool,
+}
+
+/// Everything that the dashboard knows.
+#[derive(Debug)]
+pub struct State {
+    /// What is on screen: the newest view, or the one at which it was frozen.
+    pub view: Arc<ClusterView>,
+    /// The findings of that view, worst first.
+    pub findings: Vec<Finding>,
+    /// The verdict of that view.
+    pub verdict: Verdict,
+    /// The newest view while frozen.
+    pub behind: Option<Arc<ClusterView>>,
+    /// What was seen over time.
+    pub history: History,
+    /// What happened, newest last.
+    pub timeline: VecDeque<Event>,
+    /// The view on screen.
+    pub screen: Screen,
+    /// The selected member row.
+    pub selected: Option<RowKey>,
+    /// First line shown of a view that scrolls (Member, Timeline).
+    pub scroll: u16,
+    /// The filter of member rows and timeline.
+    pub filter: Filter,
+    /// What lies over the view.
+    pub overlay: Option<Overlay>,
+    /// The message at the bottom.
+    pub toast: Option<Toast>,
+    /// The pause between two polls.
+    pub interval: Duration,
+    /// Mouse reports are on.
+    pub mouse: bool,
+    /// How to draw.
+    pub look: Look,
+    /// What the header says besides figures.
+    pub access: Access,
+    /// Keys and what they do.
+    pub keymap: Arc<Keymap>,
+    /// The moment that ages on screen count from.
+    pub now: Timestamp,
+    /// Columns and rows of the terminal.
+    pub size: (u16, u16),
+}
+
+impl State {
+    /// Whether the view stands still on purpose.
+    #[must_use]
+    pub const fn frozen(&self) -> bool {
+        self.behind.is_some()
+    }
+
+    /// The rows that the filter lets through, as indices into `view.members`.
+    #[must_use]
+    pub fn rows(&self) -> Vec<usize> {
+        let needle = self.filter.input.value().to_lowercase();
+        let matches = |i: &usize| {
+            let m = &self.view.members[*i];
+            let endpoint = m.endpoint.as_ref().map(ToString::to_string).unwrap_or_default();
+            needle.is_empty()
+                || [m.label().as_str(), endpoint.as_str(), m.role.word(), m.state.word()]
+                    .iter()
+                    .any(|text| text.to_lowercase().contains(&needle))
+        };
+        (0..self.view.members.len()).filter(matches).collect()
+    }
+
+    /// The selected row as an index into `view.members`: the first row if none is selected or it is gone.
+    #[must_use]
+    pub fn selected_row(&self) -> Option<usize> {
+        let rows = self.rows();
+        let is_selected = |i: &&usize| {
+            let m = &self.view.members[**i];
+            match &self.selected {
+                Some(RowKey::Member(id)) => m.id == Some(*id),
+                Some(RowKey::Endpoint(endpoint)) => m.endpoint.as_ref() == Some(endpoint),
+                None => false,
+            }
+        };
+        rows.iter().find(is_selected).or(rows.first()).copied()
+    }
+}

@@ -1,0 +1,1 @@
+//! Where each setting came from: flag, environment, context, file, this host, default.

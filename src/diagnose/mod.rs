@@ -1,0 +1,1 @@
+//! Rules from history to findings. No I/O.

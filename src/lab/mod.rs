@@ -1,0 +1,1 @@
+//! A real cluster of etcd processes on loopback.

@@ -1,0 +1,169 @@
+//! All members at one moment, merged from what each of them said.
+
+use jiff::Timestamp;
+
+use super::endpoint::Endpoint;
+use super::ids::{ClusterId, MemberId, RaftIndex, Revision, Term};
+use super::member::{MemberState, MemberView, Role};
+use super::status::{Alarm, AlarmKind};
+use super::text::ForeignText;
+
+/// What the members say that cannot all be true of one healthy cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// An endpoint belongs to another cluster. It is left out of everything else: clusters are never mixed.
+    OtherCluster {
+        /// Where it answered.
+        endpoint: Endpoint,
+        /// The cluster it belongs to.
+        cluster_id: ClusterId,
+    },
+    /// Members do not agree on who is a member.
+    MemberListsDiffer {
+        /// The member whose list differs from that of the most up-to-date member.
+        member: MemberId,
+    },
+    /// Members of one term name different leaders.
+    LeadersDiffer {
+        /// The term.
+        term: Term,
+    },
+}
+
+/// The cluster as seen from here at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterView {
+    /// When it was put together.
+    pub at: Timestamp,
+    /// None until a member answered.
+    pub cluster_id: Option<ClusterId>,
+    /// Sorted by name, then by id, then by endpoint: a row never jumps because a state changed.
+    pub members: Vec<MemberView>,
+    /// The leader that the members with the highest term agree on.
+    pub leader: Option<MemberId>,
+    /// The highest term reported by a member that answers.
+    pub term: Option<Term>,
+    /// The highest revision reported by a member that answers (the last known one when none does).
+    pub revision: Option<Revision>,
+    /// The compaction floor; from `/metrics`, so it may be unknown.
+    pub compact_revision: Option<Revision>,
+    /// All alarms that are raised, each once.
+    pub alarms: Vec<Alarm>,
+    /// Contradictions.
+    pub conflicts: Vec<Conflict>,
+}
+
+impl ClusterView {
+    /// A view of nothing: no endpoint has been asked yet.
+    #[must_use]
+    pub fn empty(at: Timestamp) -> Self {
+        Self {
+            at,
+            cluster_id: None,
+            members: Vec::new(),
+            leader: None,
+            term: None,
+            revision: None,
+            compact_revision: None,
+            alarms: Vec::new(),
+            conflicts: Vec::new(),
+        }
+    }
+
+    /// Voters in the member list. Learners do not vote; unstarted members do.
+    #[must_use]
+    pub fn voters(&self) -> usize {
+        self.members.iter().filter(|m| m.is_voter()).count()
+    }
+
+    /// Members in the member list, learners included.
+    #[must_use]
+    pub fn listed(&self) -> usize {
+        self.members.iter().filter(|m| m.listed).count()
+    }
+
+    /// Listed members that serve.
+    #[must_use]
+    pub fn serving(&self) -> usize {
+        self.members.iter().filter(|m| m.listed && m.state.serves()).count()
+    }
+
+    /// Voters that serve: they answer and follow a leader. A member that is being defragmented counts:
+    /// its raft goes on.
+    #[must_use]
+    pub fn healthy_voters(&self) -> usize {
+        self.members
+            .iter()
+            .filter(|m| m.is_voter() && (m.state.serves() || m.state == MemberState::Defragmenting))
+            .count()
+    }
+
+    /// Voters that answer, leader or not.
+    #[must_use]
+    pub fn answering_voters(&self) -> usize {
+        self.members
+            .iter()
+            .filter(|m| m.is_voter() && (m.state.answers() || m.state == MemberState::Defragmenting))
+            .count()
+    }
+
+    /// Votes needed to commit: voters / 2 + 1. None while no member list is known.
+    #[must_use]
+    pub fn quorum(&self) -> Option<usize> {
+        match self.voters() {
+            0 => None,
+            voters => Some(voters / 2 + 1),
+        }
+    }
+
+    /// How many further voters may fail before the quorum is lost. 0 when it is lost already.
+    #[must_use]
+    pub fn can_lose(&self) -> Option<usize> {
+        Some(self.healthy_voters().saturating_sub(self.quorum()?))
+    }
+
+    /// The member with this id.
+    #[must_use]
+    pub fn member(&self, id: MemberId) -> Option<&MemberView> {
+        self.members.iter().find(|m| m.id == Some(id))
+    }
+
+    /// The leader's row.
+    #[must_use]
+    pub fn leader_view(&self) -> Option<&MemberView> {
+        self.members.iter().find(|m| m.role == Role::Leader)
+    }
+
+    /// What to call a member: its name if it has one, its id otherwise.
+    #[must_use]
+    pub fn name_of(&self, id: MemberId) -> String {
+        self.member(id).map_or_else(|| id.to_string(), MemberView::label)
+    }
+
+    /// The leader's commit index, the measure of everybody's lag.
+    #[must_use]
+    pub fn leader_index(&self) -> Option<RaftIndex> {
+        Some(self.leader_view().filter(|m| m.state.answers())?.status.as_ref()?.raft_index)
+    }
+
+    /// The members that raised an alarm of this kind.
+    pub fn raised(&self, kind: AlarmKind) -> impl Iterator<Item = MemberId> + '_ {
+        self.alarms.iter().filter(move |a| a.kind == kind).map(|a| a.member)
+    }
+
+    /// Whether any member ever answered.
+    #[must_use]
+    pub fn ever_answered(&self) -> bool {
+        self.members.iter().any(|m| m.status.is_some())
+    }
+
+    /// What every version in use is, each once, in order.
+    #[must_use]
+    pub fn versions(&self) -> Vec<ForeignText> {
+        let mut all: Vec<_> =
+            self.members.iter().filter_map(|m| Some(m.status.as_ref()?.version.clone())).collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+}

@@ -1,0 +1,194 @@
+//! The one line that says how the cluster is, worst first, right on a broken cluster.
+
+use serde::Serialize;
+
+use super::cluster::{ClusterView, Conflict};
+use super::finding::{Finding, Severity};
+use super::member::{MemberState, MemberView};
+use super::status::AlarmKind;
+
+/// The verdicts, the worst last so that they order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictKind {
+    /// No answer yet, and no failure either.
+    Connecting,
+    /// All members serve and nothing is found.
+    Healthy,
+    /// All members serve; something will become a problem.
+    Warning,
+    /// A member does not serve, or the members contradict each other.
+    Degraded,
+    /// NOSPACE: reads and deletes work, puts fail.
+    ReadOnly,
+    /// CORRUPT: writes fail.
+    Corrupt,
+    /// A quorum of voters answers, but none of them has a leader.
+    NoLeader,
+    /// Too few voters serve for anything to be committed.
+    QuorumLost,
+    /// No member answers.
+    Unreachable,
+}
+
+impl VerdictKind {
+    /// The headline's word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Connecting => "CONNECTING",
+            Self::Healthy => "HEALTHY",
+            Self::Warning => "WARNING",
+            Self::Degraded => "DEGRADED",
+            Self::ReadOnly => "READ-ONLY (NOSPACE)",
+            Self::Corrupt => "CORRUPT",
+            Self::NoLeader => "NO LEADER",
+            Self::QuorumLost => "QUORUM LOST",
+            Self::Unreachable => "UNREACHABLE",
+        }
+    }
+
+    /// Whether the cluster takes writes, as far as this verdict tells.
+    #[must_use]
+    pub const fn takes_writes(self) -> bool {
+        matches!(self, Self::Healthy | Self::Warning | Self::Degraded)
+    }
+}
+
+/// The verdict and the reason for it. Both texts are safe to print.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Which.
+    pub kind: VerdictKind,
+    /// `QUORUM LOST 1/3`.
+    pub headline: String,
+    /// The reason in words; empty when healthy.
+    pub reason: String,
+}
+
+/// Judges a view. `findings` are those of `diagnose` on the same view; they only matter when nothing
+/// worse is the case.
+///
+/// The quorum is called lost only when no member that answers has a leader: a member that cannot be
+/// reached from here may well be reachable by the others, and a follower without a quorum loses its
+/// leader within an election timeout.
+#[must_use]
+pub fn judge(view: &ClusterView, findings: &[Finding]) -> Verdict {
+    let verdict = |kind: VerdictKind, headline: String, reason: String| Verdict { kind, headline, reason };
+    let plain = |kind: VerdictKind, reason: String| verdict(kind, kind.word().to_owned(), reason);
+
+    if view.members.iter().all(|m| m.state == MemberState::Connecting) {
+        return plain(VerdictKind::Connecting, waiting_for(view));
+    }
+    let answering = view.members.iter().filter(|m| m.state.answers()).count();
+    if answering == 0 {
+        if view.members.iter().any(|m| m.state == MemberState::Connecting) {
+            return plain(VerdictKind::Connecting, waiting_for(view));
+        }
+        return plain(VerdictKind::Unreachable, troubles(view).join("; "));
+    }
+    let somebody_has_a_leader = view.members.iter().any(|m| m.state.serves());
+    if let Some(quorum) = view.quorum()
+        && !somebody_has_a_leader
+    {
+        let alive = view.answering_voters();
+        if alive < quorum {
+            let headline = format!("{} {alive}/{}", VerdictKind::QuorumLost.word(), view.voters());
+            return verdict(VerdictKind::QuorumLost, headline, troubles(view).join("; "));
+        }
+        let mut reason = format!("{alive} of {} voters answer, none has a leader", view.voters());
+        for trouble in troubles(view) {
+            reason.push_str("; ");
+            reason.push_str(&trouble);
+        }
+        return plain(VerdictKind::NoLeader, reason);
+    }
+    let raisers = |kind| view.raised(kind).map(|id| view.name_of(id)).collect::<Vec<_>>().join(", ");
+    let corrupt = raisers(AlarmKind::Corrupt);
+    if !corrupt.is_empty() {
+        return plain(VerdictKind::Corrupt, format!("CORRUPT alarm raised by {corrupt}: writes fail"));
+    }
+    let nospace = raisers(AlarmKind::NoSpace);
+    if !nospace.is_empty() {
+        return plain(VerdictKind::ReadOnly, no_space_reason(view, &nospace));
+    }
+    let troubles = troubles(view);
+    if !troubles.is_empty() || !view.conflicts.is_empty() {
+        let mut parts = troubles;
+        parts.extend(view.conflicts.iter().map(|c| conflict_line(view, c)));
+        if let Some(n) = view.can_lose() {
+            parts.push(can_lose_words(n));
+        }
+        return plain(VerdictKind::Degraded, parts.join("; "));
+    }
+    match findings.iter().max_by_key(|f| f.severity).filter(|f| f.severity >= Severity::Warning) {
+        Some(worst) => plain(VerdictKind::Warning, worst.line.clone()),
+        None => plain(VerdictKind::Healthy, String::new()),
+    }
+}
+
+/// `cluster can lose 1 more member`.
+fn can_lose_words(n: usize) -> String {
+    format!("cluster can lose {n} more")
+}
+
+fn waiting_for(view: &ClusterView) -> String {
+    let names: Vec<_> = view
+        .members
+        .iter()
+        .filter(|m| m.state == MemberState::Connecting)
+        .map(|m| match &m.detail {
+            Some(detail) => format!("{} ({detail})", m.label()),
+            None => m.label(),
+        })
+        .collect();
+    if names.is_empty() { "no endpoint".into() } else { format!("waiting for {}", names.join(", ")) }
+}
+
+/// What ails each member that does not serve, a phrase each; slow ones included.
+fn troubles(view: &ClusterView) -> Vec<String> {
+    view.members.iter().filter(|m| ails(m)).map(trouble).collect()
+}
+
+const fn ails(m: &MemberView) -> bool {
+    !matches!(m.state, MemberState::Ok | MemberState::Defragmenting | MemberState::Connecting)
+}
+
+fn trouble(m: &MemberView) -> String {
+    let what = match m.state {
+        MemberState::NoLeader => "has no leader".to_owned(),
+        MemberState::Unstarted => "was never started".to_owned(),
+        MemberState::Failing => String::new(),
+        MemberState::Tls => "TLS".to_owned(),
+        other => other.word().to_owned(),
+    };
+    match &m.detail {
+        Some(detail) if what.is_empty() => format!("{}: {detail}", m.label()),
+        Some(detail) => format!("{} {what}: {detail}", m.label()),
+        None => format!("{} {what}", m.label()),
+    }
+}
+
+fn conflict_line(view: &ClusterView, conflict: &Conflict) -> String {
+    match conflict {
+        Conflict::OtherCluster { endpoint, cluster_id } => {
+            format!("{endpoint} belongs to another cluster ({cluster_id}) and is left out")
+        }
+        Conflict::MemberListsDiffer { member } => {
+            format!("{} has another member list", view.name_of(*member))
+        }
+        Conflict::LeadersDiffer { term } => format!("members name different leaders in term {}", term.0),
+    }
+}
+
+fn no_space_reason(view: &ClusterView, raisers: &str) -> String {
+    let size = |m: &MemberView| Some((m.status.as_ref()?.db_size?, m.quota()));
+    let fullest =
+        view.raised(AlarmKind::NoSpace).filter_map(|id| size(view.member(id)?)).max_by_key(|(size, _)| *size);
+    match fullest {
+        Some((size, Some((quota, _)))) => {
+            format!("NOSPACE raised by {raisers}: db {size} of quota {quota}; puts fail")
+        }
+        _ => format!("NOSPACE raised by {raisers}: puts fail"),
+    }
+}

@@ -1,0 +1,150 @@
+//! What was seen over time, per member: a ring a second for the last quarter of an hour, and a ring a
+//! minute for the last day. Fed with views one after the other, live or from a recording.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::model::{Bytes, ClusterView, MemberId, MemberState, RaftIndex, Revision};
+
+/// Figures of one member at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// When.
+    pub at: Timestamp,
+    /// Allocated bytes.
+    pub db_size: Option<Bytes>,
+    /// Bytes in use.
+    pub in_use: Option<Bytes>,
+    /// How long `Status` took.
+    pub latency: Option<Duration>,
+    /// Commit index.
+    pub raft_index: Option<RaftIndex>,
+    /// Applied index.
+    pub applied: Option<RaftIndex>,
+    /// Entries behind the leader.
+    pub lag: Option<u64>,
+    /// Revision.
+    pub revision: Option<Revision>,
+}
+
+/// The samples of one member, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct Ring {
+    fine: VecDeque<Sample>,
+    coarse: VecDeque<Sample>,
+}
+
+/// How far the fine ring reaches back.
+pub const FINE_SPAN: Duration = Duration::from_secs(15 * 60);
+/// The fine ring takes no two samples closer than this.
+const FINE_STEP: Duration = Duration::from_millis(900);
+/// How far the coarse ring reaches back.
+pub const COARSE_SPAN: Duration = Duration::from_secs(24 * 3600);
+const COARSE_STEP: Duration = Duration::from_secs(60);
+
+impl Ring {
+    /// The last quarter of an hour.
+    #[must_use]
+    pub const fn fine(&self) -> &VecDeque<Sample> {
+        &self.fine
+    }
+
+    /// The last day.
+    #[must_use]
+    pub const fn coarse(&self) -> &VecDeque<Sample> {
+        &self.coarse
+    }
+
+    fn push(&mut self, sample: Sample) {
+        push_into(&mut self.fine, sample, FINE_STEP, FINE_SPAN);
+        push_into(&mut self.coarse, sample, COARSE_STEP, COARSE_SPAN);
+    }
+
+    /// Growth per second of what `figure` picks over the last `window`, from the first and the last
+    /// sample in it. None with less than a third of the window known, or when the clock went back.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // rates for display and forecasts
+    pub fn rate(&self, window: Duration, figure: impl Fn(&Sample) -> Option<i128>) -> Option<f64> {
+        let newest = self.fine.iter().rev().find(|s| figure(s).is_some())?;
+        let oldest = self.fine.iter().find(|s| figure(s).is_some() && apart(s.at, newest.at) <= window)?;
+        let span = apart(oldest.at, newest.at);
+        if span.is_zero() || span < window / 3 {
+            return None;
+        }
+        Some((figure(newest)? - figure(oldest)?) as f64 / span.as_secs_f64())
+    }
+}
+
+fn apart(earlier: Timestamp, later: Timestamp) -> Duration {
+    Duration::try_from(later.duration_since(earlier)).unwrap_or_default()
+}
+
+fn push_into(ring: &mut VecDeque<Sample>, sample: Sample, step: Duration, span: Duration) {
+    if let Some(last) = ring.back() {
+        if sample.at < last.at {
+            // The clock jumped back: what was sampled in its future says nothing about now.
+            ring.clear();
+        } else if apart(last.at, sample.at) < step {
+            return;
+        }
+    }
+    ring.push_back(sample);
+    while ring.front().is_some_and(|s| apart(s.at, sample.at) > span) {
+        ring.pop_front();
+    }
+}
+
+/// The rings of all members.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    rings: BTreeMap<MemberId, Ring>,
+    latest: Option<Timestamp>,
+}
+
+impl History {
+    /// Takes the figures of every member that answers. What a silent member said last is not a new sample.
+    pub fn push(&mut self, view: &ClusterView) {
+        self.latest = Some(view.at);
+        for m in &view.members {
+            let (Some(id), Some(status)) = (m.id, &m.status) else { continue };
+            if !m.state.answers() && m.state != MemberState::Defragmenting {
+                continue;
+            }
+            self.rings.entry(id).or_default().push(Sample {
+                at: m.status_at.unwrap_or(view.at),
+                db_size: status.db_size,
+                in_use: status.db_size_in_use,
+                latency: m.latency,
+                raft_index: Some(status.raft_index),
+                applied: Some(status.raft_applied_index),
+                lag: m.lag,
+                revision: Some(status.revision),
+            });
+        }
+        // A removed member's history goes with it, or a cluster with churn grows without bound.
+        self.rings.retain(|id, _| view.member(*id).is_some());
+    }
+
+    /// The samples of one member.
+    #[must_use]
+    pub fn ring(&self, id: MemberId) -> Option<&Ring> {
+        self.rings.get(&id)
+    }
+
+    /// Changes per second over the last minute, from the member that knows the highest revision.
+    #[must_use]
+    pub fn revision_rate(&self) -> Option<f64> {
+        self.rings
+            .values()
+            .max_by_key(|r| r.fine.back().and_then(|s| s.revision))
+            .and_then(|r| r.rate(Duration::from_secs(60), |s| s.revision.map(|r| i128::from(r.0))))
+    }
+
+    /// When the last view came.
+    #[must_use]
+    pub const fn latest(&self) -> Option<Timestamp> {
+        self.latest
+    }
+}

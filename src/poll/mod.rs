@@ -1,0 +1,3 @@
+//! One task per member, merged into a latest-wins `ClusterView`; history rings.
+
+pub mod history;
