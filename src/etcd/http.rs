@@ -1,0 +1,90 @@
+//! Plain HTTP of a member: `/metrics`, `/health`, `/version`. One kept connection, HTTP/1.1.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use std::time::Duration;
+use tokio::time::timeout;
+
+use super::connection::authority;
+use super::fault::Fault;
+use super::stream::{Dialer, Protocol};
+use crate::model::Endpoint;
+
+/// The largest body that is read: a real `/metrics` has about 170 KiB.
+pub const MAX_BODY: usize = 8 << 20;
+
+/// A kept HTTP/1.1 connection to one member.
+#[derive(Debug, Default)]
+pub struct HttpConnection {
+    sender: Option<SendRequest<Empty<Bytes>>>,
+}
+
+/// A body that was read whole.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl HttpConnection {
+    /// `GET path`, on the kept connection or a new one.
+    ///
+    /// # Errors
+    /// The fault that kept it from answering whole within `limit`; a body above [`MAX_BODY`] is one.
+    pub async fn get(
+        &mut self,
+        dialer: &Dialer,
+        endpoint: &Endpoint,
+        path: &str,
+        limit: Duration,
+    ) -> Result<Reply, Fault> {
+        match timeout(limit, self.exchange(dialer, endpoint, path)).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(fault)) => {
+                self.sender = None;
+                Err(fault)
+            }
+            Err(_) => {
+                self.sender = None;
+                Err(Fault::Deadline { after: limit })
+            }
+        }
+    }
+
+    async fn exchange(&mut self, dialer: &Dialer, endpoint: &Endpoint, path: &str) -> Result<Reply, Fault> {
+        let lost = |e: hyper::Error| Fault::Lost { reason: e.to_string() };
+        let kept = match self.sender.take() {
+            Some(mut sender) => sender.ready().await.is_ok().then_some(sender),
+            None => None,
+        };
+        let mut sender = match kept {
+            Some(sender) => sender,
+            None => {
+                let stream = dialer.stream(endpoint, Protocol::Http1).await?;
+                let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(lost)?;
+                // Ends by itself when the sender is dropped or the server closes.
+                tokio::spawn(connection);
+                sender
+            }
+        };
+        let request = Request::get(path)
+            .header(hyper::header::HOST, authority(endpoint))
+            .header(hyper::header::USER_AGENT, concat!("etcdtop/", env!("CARGO_PKG_VERSION")))
+            .body(Empty::new())
+            .map_err(|e| Fault::Unreachable { reason: e.to_string() })?;
+        let reply = sender.send_request(request).await.map_err(lost)?;
+        let status = reply.status();
+        let body = Limited::new(reply.into_body(), MAX_BODY)
+            .collect()
+            .await
+            .map_err(|e| Fault::Lost { reason: format!("{path} broke off: {e}") })?
+            .to_bytes();
+        self.sender = Some(sender);
+        Ok(Reply { status, body })
+    }
+}
