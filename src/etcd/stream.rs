@@ -71,7 +71,10 @@ impl Dialer {
     }
 
     /// Only TCP, to see whether somebody accepts; the connection is closed at once.
-    pub(super) async fn accepts(&self, endpoint: &Endpoint, limit: Duration) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    /// The fault that kept it from being accepted within `limit`.
+    pub async fn accepts(&self, endpoint: &Endpoint, limit: Duration) -> Result<(), Fault> {
         self.raw(endpoint, Instant::now() + limit, limit).await.map(drop)
     }
 

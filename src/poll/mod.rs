@@ -1,3 +1,208 @@
-//! One task per member, merged into a latest-wins `ClusterView`; history rings.
+//! One task per endpoint, merged into a latest-wins [`ClusterView`]; history rings.
+//!
+//! [`Poll::start`] spawns a supervisor. It gives all sources the same tick, so that the indices of the members
+//! are read at about the same moment and lag means something, folds what they report into the [`Merger`], and
+//! publishes one view a tick (at once when every member has answered, a moment later when one is silent).
 
 pub mod history;
+pub mod merge;
+mod source;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::etcd::Dialer;
+use crate::model::{ClusterView, Endpoint};
+use merge::{Merger, SourceId};
+use source::{Pace, Report, SourceTask};
+
+/// How long a view waits for members that have not answered in this tick.
+const GATHER: Duration = Duration::from_millis(60);
+
+/// What to poll, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How to reach members.
+    pub dialer: Dialer,
+    /// The endpoints that were typed or found.
+    pub endpoints: Vec<Endpoint>,
+    /// The pause between two polls.
+    pub interval: Duration,
+    /// The pause between two scrapes of `/metrics`; none for no scrapes.
+    pub metrics_every: Option<Duration>,
+}
+
+/// A running poll. Dropping it stops every task of it.
+#[derive(Debug)]
+pub struct Poll {
+    views: watch::Receiver<Arc<ClusterView>>,
+    settled: watch::Receiver<bool>,
+    commands: mpsc::UnboundedSender<Command>,
+    supervisor: JoinHandle<()>,
+}
+
+enum Command {
+    PollNow,
+    Interval(Duration),
+}
+
+impl Poll {
+    /// Starts polling. Must be called inside a tokio runtime; returns at once, before anything is connected.
+    #[must_use]
+    pub fn start(options: Options) -> Self {
+        let merger = Merger::new(&options.endpoints);
+        let (views_tx, views) = watch::channel(Arc::new(merger.view(Timestamp::now())));
+        let (settled_tx, settled) = watch::channel(false);
+        let (commands, commands_rx) = mpsc::unbounded_channel();
+        let supervisor = Supervisor::new(options, merger, views_tx, settled_tx);
+        let supervisor = tokio::spawn(supervisor.run(commands_rx));
+        Self { views, settled, commands, supervisor }
+    }
+
+    /// The views; the newest wins.
+    #[must_use]
+    pub fn views(&self) -> watch::Receiver<Arc<ClusterView>> {
+        self.views.clone()
+    }
+
+    /// Polls now instead of at the next tick.
+    pub fn poll_now(&self) {
+        // The supervisor lives as long as self.
+        let _ = self.commands.send(Command::PollNow);
+    }
+
+    /// Changes the pause between two polls.
+    pub fn set_interval(&self, pause: Duration) {
+        let _ = self.commands.send(Command::Interval(pause));
+    }
+
+    /// The first view in which every member has answered or has failed to, metrics included; the newest one
+    /// if that takes longer than `limit`.
+    pub async fn settled(&self, limit: Duration) -> Arc<ClusterView> {
+        let mut settled = self.settled.clone();
+        let _ = tokio::time::timeout(limit, settled.wait_for(|s| *s)).await;
+        Arc::clone(&self.views.borrow())
+    }
+}
+
+impl Drop for Poll {
+    fn drop(&mut self) {
+        self.supervisor.abort();
+    }
+}
+
+struct Supervisor {
+    options: Options,
+    merger: Merger,
+    tasks: HashMap<SourceId, SourceTask>,
+    tick: watch::Sender<u64>,
+    reports_tx: mpsc::Sender<Report>,
+    reports: mpsc::Receiver<Report>,
+    views: watch::Sender<Arc<ClusterView>>,
+    settled: watch::Sender<bool>,
+    publish_at: Option<Instant>,
+}
+
+impl Supervisor {
+    fn new(
+        options: Options,
+        merger: Merger,
+        views: watch::Sender<Arc<ClusterView>>,
+        settled: watch::Sender<bool>,
+    ) -> Self {
+        let (reports_tx, reports) = mpsc::channel(256);
+        Self {
+            options,
+            merger,
+            tasks: HashMap::new(),
+            tick: watch::Sender::new(0),
+            reports_tx,
+            reports,
+            views,
+            settled,
+            publish_at: None,
+        }
+    }
+
+    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        self.reconcile();
+        let mut ticks = ticker(self.options.interval);
+        loop {
+            let publish_at = self.publish_at;
+            tokio::select! {
+                _ = ticks.tick() => self.tick(),
+                report = self.reports.recv() => match report {
+                    Some(report) => self.take(report),
+                    None => return,
+                },
+                () = sleep_until(publish_at.unwrap_or_else(Instant::now)), if publish_at.is_some() => self.publish(),
+                command = commands.recv() => match command {
+                    Some(Command::PollNow) => self.tick(),
+                    Some(Command::Interval(pause)) => {
+                        self.options.interval = pause;
+                        ticks = ticker(pause);
+                    }
+                    None => return,
+                },
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        self.merger.begin_tick();
+        self.tick.send_modify(|n| *n += 1);
+    }
+
+    fn take(&mut self, report: Report) {
+        let quiet = report.is_background() && *self.settled.borrow();
+        self.merger.apply(report);
+        self.reconcile();
+        if self.merger.tick_complete() && !quiet {
+            self.publish();
+        } else if !quiet {
+            self.publish_at.get_or_insert_with(|| Instant::now() + GATHER);
+        }
+    }
+
+    fn publish(&mut self) {
+        self.publish_at = None;
+        let view = Arc::new(self.merger.view(Timestamp::now()));
+        self.views.send_replace(view);
+        let settled = self.merger.settled(self.options.metrics_every.is_some());
+        self.settled.send_if_modified(|s| std::mem::replace(s, settled) != settled);
+    }
+
+    /// Starts a task for every source that the merger wants and stops those that it does not want any more.
+    fn reconcile(&mut self) {
+        for id in self.merger.adopt_wanted() {
+            let Some(endpoint) = self.merger.endpoint(id) else { continue };
+            let task = SourceTask::spawn(
+                id,
+                endpoint.clone(),
+                self.options.dialer.clone(),
+                self.options.metrics_every,
+                self.tick.subscribe(),
+                self.reports_tx.clone(),
+            );
+            self.tasks.insert(id, task);
+        }
+        self.tasks.retain(|id, _| self.merger.endpoint(*id).is_some());
+        let active = self.merger.active();
+        for (id, task) in &self.tasks {
+            task.set_pace(if active.contains(id) { Pace::EveryTick } else { Pace::Standby });
+        }
+    }
+}
+
+fn ticker(pause: Duration) -> tokio::time::Interval {
+    let mut ticks = interval(pause.max(Duration::from_millis(50)));
+    // After a suspended machine or a stopped process wakes up, one poll is enough.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}

@@ -1,0 +1,509 @@
+//! Many endpoints, each with its own story, become one view of one cluster. Pure: no clock, no I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::source::{Body, Report};
+use crate::etcd::ListedMember;
+use crate::model::member::{MetricsSample, PeerCertificate, SLOW_AFTER};
+use crate::model::status::Alarm;
+use crate::model::{
+    ClusterId, ClusterView, Conflict, Endpoint, ForeignText, MemberId, MemberState, MemberStatus, MemberView,
+    Role, Term,
+};
+
+/// Two members were read at the same moment if their answers came so close together: only then is the
+/// difference of their indices a lag.
+const SAME_MOMENT: Duration = Duration::from_millis(250);
+/// Advertised urls of one member that are tried.
+const MAX_ADVERTISED: usize = 2;
+
+/// Names a source: the endpoints that were typed come first, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(usize);
+
+/// One endpoint and what came from it.
+#[derive(Debug)]
+struct Source {
+    endpoint: Endpoint,
+    /// Typed by the user or found on the host; false for a url of the member list.
+    typed: bool,
+    state: MemberState,
+    detail: Option<ForeignText>,
+    since: Timestamp,
+    latency: Option<Duration>,
+    status: Option<(MemberStatus, Timestamp)>,
+    list: Option<Vec<ListedMember>>,
+    certificate: Option<PeerCertificate>,
+    metrics: Option<(MetricsSample, Timestamp)>,
+    metrics_before: Option<MetricsSample>,
+    metrics_error: Option<ForeignText>,
+    /// Has reported since the tick began.
+    reported: bool,
+}
+
+impl Source {
+    fn new(endpoint: Endpoint, typed: bool, now: Timestamp) -> Self {
+        Self {
+            endpoint,
+            typed,
+            state: MemberState::Connecting,
+            detail: None,
+            since: now,
+            latency: None,
+            status: None,
+            list: None,
+            certificate: None,
+            metrics: None,
+            metrics_before: None,
+            metrics_error: None,
+            reported: false,
+        }
+    }
+
+    fn member(&self) -> Option<MemberId> {
+        self.status.as_ref().map(|(s, _)| s.member_id)
+    }
+
+    fn cluster(&self) -> Option<ClusterId> {
+        self.status.as_ref().map(|(s, _)| s.cluster_id)
+    }
+
+    fn enter(&mut self, state: MemberState, detail: Option<ForeignText>, at: Timestamp) {
+        if self.state != state {
+            self.state = state;
+            self.since = at;
+        }
+        self.detail = detail;
+    }
+}
+
+/// Folds reports into views.
+#[derive(Debug)]
+pub struct Merger {
+    sources: BTreeMap<SourceId, Source>,
+    next: usize,
+    started: BTreeSet<SourceId>,
+}
+
+impl Merger {
+    /// For the endpoints that were typed. The same address twice is one.
+    #[must_use]
+    pub fn new(endpoints: &[Endpoint]) -> Self {
+        let mut merger = Self { sources: BTreeMap::new(), next: 0, started: BTreeSet::new() };
+        for endpoint in endpoints {
+            if !merger.sources.values().any(|s| s.endpoint.same_address(endpoint)) {
+                merger.add(endpoint.clone(), true);
+            }
+        }
+        merger
+    }
+
+    fn add(&mut self, endpoint: Endpoint, typed: bool) {
+        self.sources.insert(SourceId(self.next), Source::new(endpoint, typed, Timestamp::now()));
+        self.next += 1;
+    }
+
+    /// The endpoint of a source that is still wanted.
+    #[must_use]
+    pub fn endpoint(&self, id: SourceId) -> Option<&Endpoint> {
+        self.sources.get(&id).map(|s| &s.endpoint)
+    }
+
+    /// Adds sources for members of the list that no other source leads to, drops those of members that are
+    /// gone, and returns the sources that have no task yet.
+    #[must_use]
+    pub fn adopt_wanted(&mut self) -> Vec<SourceId> {
+        let wanted = self.wanted_urls();
+        let gone: Vec<_> = self
+            .sources
+            .iter()
+            .filter(|(_, s)| !s.typed && !wanted.iter().any(|w| w.same_address(&s.endpoint)))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            self.sources.remove(&id);
+            self.started.remove(&id);
+        }
+        for endpoint in wanted {
+            if !self.sources.values().any(|s| s.endpoint.same_address(&endpoint)) {
+                self.add(endpoint, false);
+            }
+        }
+        let fresh: Vec<_> = self.sources.keys().filter(|id| !self.started.contains(id)).copied().collect();
+        self.started.extend(&fresh);
+        fresh
+    }
+
+    /// The advertised urls that are needed: those of members to which no typed endpoint leads and answers.
+    /// What the user typed wins, for behind a tunnel the advertised urls lead nowhere.
+    fn wanted_urls(&self) -> Vec<Endpoint> {
+        let mut wanted = Vec::new();
+        for member in self.list().into_iter().flatten() {
+            let urls: Vec<_> =
+                member.client_urls.iter().filter_map(|u| Endpoint::parse(u.raw()).ok()).collect();
+            let mut typed = self.sources.values().filter(|s| s.typed && leads_to(s, member.id, &urls));
+            let served_by_typed = typed.any(|s| s.state.answers() || s.state == MemberState::Connecting);
+            if !served_by_typed {
+                wanted.extend(urls.into_iter().take(MAX_ADVERTISED));
+            }
+        }
+        wanted
+    }
+
+    /// Marks the start of a tick: every source is expected to report.
+    pub fn begin_tick(&mut self) {
+        for source in self.sources.values_mut() {
+            source.reported = false;
+        }
+    }
+
+    /// Whether every source that answered last time has reported in this tick.
+    #[must_use]
+    pub fn tick_complete(&self) -> bool {
+        let active = self.active();
+        self.sources
+            .iter()
+            .filter(|(id, s)| active.contains(id) && s.state.answers())
+            .all(|(_, s)| s.reported)
+            && !self.sources.values().any(|s| s.state == MemberState::Connecting)
+    }
+
+    /// Takes what a source has to say.
+    pub(super) fn apply(&mut self, report: Report) {
+        let Some(source) = self.sources.get_mut(&report.source) else { return };
+        match report.body {
+            Body::Status(status, latency) => {
+                source.reported = true;
+                source.latency = Some(latency);
+                let state = match status.leader {
+                    None => MemberState::NoLeader,
+                    Some(_) if latency > SLOW_AFTER => MemberState::Slow,
+                    Some(_) => MemberState::Ok,
+                };
+                let detail = (state == MemberState::Slow).then(|| {
+                    let took = crate::model::units::latency(latency);
+                    ForeignText::new(format!("Status took {took}"))
+                });
+                source.enter(state, detail, report.at);
+                if source.member() != Some(status.member_id) {
+                    // A load balancer, or another member behind the same address: nothing else is known of it.
+                    source.list = None;
+                    source.metrics = None;
+                    source.metrics_before = None;
+                }
+                source.status = Some((*status, report.at));
+            }
+            Body::Failed(fault) => {
+                source.reported = true;
+                source.enter(fault.state(), Some(ForeignText::new(fault.to_string())), report.at);
+            }
+            Body::Members(list) => source.list = Some(list),
+            Body::Certificate(certificate) => source.certificate = Some(certificate),
+            Body::Metrics(Ok(sample)) => {
+                source.metrics_error = None;
+                source.metrics_before =
+                    source.metrics.replace((*sample, report.at)).map(|(before, _)| before);
+            }
+            Body::Metrics(Err(reason)) => source.metrics_error = Some(ForeignText::new(reason)),
+        }
+    }
+
+    /// The cluster that is shown: that of the first typed endpoint that ever answered.
+    fn cluster_id(&self) -> Option<ClusterId> {
+        self.sources.values().find_map(Source::cluster)
+    }
+
+    fn in_cluster(&self, source: &Source) -> bool {
+        source.cluster().is_none_or(|c| Some(c) == self.cluster_id())
+    }
+
+    /// The member list of the member that has applied most; of one that answers, if any does.
+    fn list(&self) -> Option<&Vec<ListedMember>> {
+        self.sources
+            .values()
+            .filter(|s| s.list.is_some() && self.in_cluster(s))
+            .max_by_key(|s| {
+                s.status.as_ref().map(|(st, _)| (s.state.answers(), st.raft_term, st.raft_applied_index))
+            })
+            .and_then(|s| s.list.as_ref())
+    }
+
+    /// The sources that rows are made from; the others are second ways to the same member.
+    #[must_use]
+    pub fn active(&self) -> BTreeSet<SourceId> {
+        let mut seen = BTreeMap::new();
+        let mut active = BTreeSet::new();
+        for (id, source) in &self.sources {
+            match source.member() {
+                None => {
+                    active.insert(*id);
+                }
+                Some(member) => {
+                    let best = seen.entry(member).or_insert(*id);
+                    if preference(source) > self.sources.get(best).map_or((false, false), preference) {
+                        *best = *id;
+                    }
+                }
+            }
+        }
+        active.extend(seen.into_values());
+        active
+    }
+
+    /// Whether every source has answered or failed to, and, if wanted, metrics came from those that answer.
+    #[must_use]
+    pub fn settled(&self, with_metrics: bool) -> bool {
+        let active = self.active();
+        let all_told = self.sources.iter().all(|(id, s)| {
+            self.started.contains(id)
+                && s.state != MemberState::Connecting
+                && (!with_metrics
+                    || !s.state.answers()
+                    || !active.contains(id)
+                    || s.metrics.is_some()
+                    || s.metrics_error.is_some())
+        });
+        let list_known = self.list().is_some() || !self.sources.values().any(|s| s.state.answers());
+        !self.sources.is_empty() && all_told && list_known
+    }
+
+    /// The view at `now`.
+    #[must_use]
+    pub fn view(&self, now: Timestamp) -> ClusterView {
+        let list = self.list();
+        let mut used = BTreeSet::new();
+        let mut members = Vec::new();
+        for listed in list.into_iter().flatten() {
+            members.push(self.listed_row(listed, now, &mut used));
+        }
+        // Endpoints that no listed member accounts for: silent so far, or of a member that was removed, or,
+        // before any list is known, of a member each.
+        let mut rest: BTreeMap<Option<MemberId>, Vec<SourceId>> = BTreeMap::new();
+        let mut silent = Vec::new();
+        for (id, source) in self.sources.iter().filter(|(id, s)| !used.contains(*id) && self.in_cluster(s)) {
+            match source.member() {
+                Some(member) => rest.entry(Some(member)).or_default().push(*id),
+                None => silent.push(*id),
+            }
+        }
+        for (member, ids) in rest {
+            members.extend(self.row(&ids).map(|row| MemberView { id: member, ..row }));
+        }
+        members.extend(silent.iter().filter_map(|id| self.row(&[*id])));
+        members.sort_by(|a, b| (!a.listed, &a.name, a.id).cmp(&(!b.listed, &b.name, b.id)));
+        self.finish(members, now)
+    }
+
+    fn listed_row(&self, listed: &ListedMember, now: Timestamp, used: &mut BTreeSet<SourceId>) -> MemberView {
+        let urls: Vec<_> = listed.client_urls.iter().filter_map(|u| Endpoint::parse(u.raw()).ok()).collect();
+        let ids: Vec<_> = self
+            .sources
+            .iter()
+            .filter(|(_, s)| self.in_cluster(s) && leads_to(s, listed.id, &urls))
+            .map(|(id, _)| *id)
+            .collect();
+        used.extend(&ids);
+        let mut row = self.row(&ids).unwrap_or_else(|| {
+            let mut row = blank(now);
+            if listed.unstarted() {
+                row.state = MemberState::Unstarted;
+            }
+            row
+        });
+        row.id = Some(listed.id);
+        row.name = listed.name.clone();
+        row.client_urls.clone_from(&listed.client_urls);
+        row.peer_urls.clone_from(&listed.peer_urls);
+        row.learner = listed.learner;
+        row.listed = true;
+        let only_advertised = !ids.iter().any(|id| self.sources.get(id).is_some_and(|s| s.typed));
+        if only_advertised && row.state == MemberState::Unreachable {
+            let said = row.detail.as_ref().map_or_else(String::new, ToString::to_string);
+            row.detail = Some(ForeignText::new(format!(
+                "{said} (its advertised url; behind a tunnel, name one with --endpoints)"
+            )));
+        }
+        row
+    }
+
+    /// A row from the best of several sources that lead to the same member. None for no source.
+    fn row(&self, ids: &[SourceId]) -> Option<MemberView> {
+        let candidates = ids.iter().filter_map(|id| self.sources.get(id));
+        let best = candidates.clone().rev().max_by_key(|s| preference(s))?;
+        // Figures of another way to the same member are better than none.
+        let figures = candidates.clone().filter_map(|s| s.status.as_ref()).max_by_key(|(_, at)| *at);
+        let metrics = candidates
+            .clone()
+            .filter(|s| s.metrics.is_some())
+            .max_by_key(|s| s.metrics.as_ref().map(|(_, at)| *at));
+        Some(MemberView {
+            id: best.member(),
+            name: ForeignText::default(),
+            endpoint: Some(best.endpoint.clone()),
+            also_at: candidates
+                .filter(|s| s.typed && s.endpoint != best.endpoint)
+                .map(|s| s.endpoint.clone())
+                .collect(),
+            client_urls: Vec::new(),
+            peer_urls: Vec::new(),
+            learner: figures.is_some_and(|(s, _)| s.is_learner),
+            listed: false,
+            role: Role::Unknown,
+            state: best.state,
+            detail: best.detail.clone(),
+            since: best.since,
+            latency: best.latency.filter(|_| best.state.answers()),
+            status: figures.map(|(s, _)| s.clone()),
+            status_at: figures.map(|(_, at)| *at),
+            metrics: metrics.and_then(|s| s.metrics.as_ref().map(|(m, _)| m.clone())),
+            metrics_before: metrics.and_then(|s| s.metrics_before.clone()),
+            metrics_at: metrics.and_then(|s| s.metrics.as_ref().map(|(_, at)| *at)),
+            metrics_error: best.metrics_error.clone(),
+            certificate: best.certificate.clone(),
+            alarms: Vec::new(),
+            lag: None,
+        })
+    }
+
+    /// Everything that takes all rows to conclude.
+    fn finish(&self, mut members: Vec<MemberView>, now: Timestamp) -> ClusterView {
+        let answering = || members.iter().filter(|m| m.state.answers()).filter_map(|m| m.status.as_ref());
+        let term = answering().map(|s| s.raft_term).max();
+        let (leader, split) = leader_of(answering(), term);
+        let known = || members.iter().filter_map(|m| m.status.as_ref());
+        let revision = answering().map(|s| s.revision).max().or_else(|| known().map(|s| s.revision).max());
+        let compact_revision = members.iter().filter_map(|m| m.metrics.as_ref()?.compact_revision).max();
+        // What a silent member said last counts only while nobody who answers says otherwise.
+        let mut alarms: Vec<Alarm> = if answering().next().is_some() {
+            answering().flat_map(MemberStatus::alarms).collect()
+        } else {
+            known().flat_map(MemberStatus::alarms).collect()
+        };
+        alarms.sort_unstable();
+        alarms.dedup();
+
+        let mut conflicts: Vec<_> = self
+            .sources
+            .values()
+            .filter(|s| !self.in_cluster(s))
+            .filter_map(|s| {
+                Some(Conflict::OtherCluster { endpoint: s.endpoint.clone(), cluster_id: s.cluster()? })
+            })
+            .collect();
+        conflicts.extend(self.differing_lists());
+        conflicts.extend(split.map(|term| Conflict::LeadersDiffer { term }));
+
+        let leader_read = members
+            .iter()
+            .find(|m| m.id.is_some() && m.id == leader && m.state.answers())
+            .and_then(|m| Some((m.status.as_ref()?.raft_index, m.status_at?)));
+        for m in &mut members {
+            m.role = role(m, leader);
+            m.alarms = alarms.iter().filter(|a| Some(a.member) == m.id).map(|a| a.kind).collect();
+            m.lag = leader_read.and_then(|(index, at)| {
+                let status = m.status.as_ref().filter(|_| m.state.answers())?;
+                let apart = m.status_at?.duration_since(at).unsigned_abs();
+                (apart <= SAME_MOMENT).then(|| status.raft_applied_index.behind(index))
+            });
+        }
+        ClusterView {
+            at: now,
+            cluster_id: self.cluster_id(),
+            members,
+            leader,
+            term,
+            revision,
+            compact_revision,
+            alarms,
+            conflicts,
+        }
+    }
+
+    /// Members that answer and whose own list names other members than the one that is shown.
+    fn differing_lists(&self) -> Vec<Conflict> {
+        let ids = |list: &Vec<ListedMember>| list.iter().map(|m| m.id).collect::<BTreeSet<_>>();
+        let Some(shown) = self.list().map(ids) else { return Vec::new() };
+        self.sources
+            .values()
+            .filter(|s| {
+                s.state.answers() && self.in_cluster(s) && s.list.as_ref().is_some_and(|l| ids(l) != shown)
+            })
+            .filter_map(|s| Some(Conflict::MemberListsDiffer { member: s.member()? }))
+            .collect()
+    }
+}
+
+/// Answers, then typed: what a row is made from, the greatest first.
+fn preference(source: &Source) -> (bool, bool) {
+    (source.state.answers(), source.typed)
+}
+
+/// Whether a source leads to the member: it answered as that member, or it is one of its urls and has never
+/// answered as anybody.
+fn leads_to(source: &Source, member: MemberId, urls: &[Endpoint]) -> bool {
+    match source.member() {
+        Some(id) => id == member,
+        None => urls.iter().any(|u| u.same_address(&source.endpoint)),
+    }
+}
+
+/// The leader that the members of the highest term name, and that term if they name several.
+fn leader_of<'a>(
+    statuses: impl Iterator<Item = &'a MemberStatus>,
+    term: Option<Term>,
+) -> (Option<MemberId>, Option<Term>) {
+    let mut votes: BTreeMap<MemberId, usize> = BTreeMap::new();
+    for leader in statuses.filter(|s| Some(s.raft_term) == term).filter_map(|s| s.leader) {
+        *votes.entry(leader).or_default() += 1;
+    }
+    let winner = votes.iter().max_by_key(|(_, count)| **count).map(|(id, _)| *id);
+    (winner, term.filter(|_| votes.len() > 1))
+}
+
+fn role(m: &MemberView, leader: Option<MemberId>) -> Role {
+    if m.state == MemberState::Unstarted {
+        Role::Unstarted
+    } else if m.id.is_some() && m.id == leader {
+        Role::Leader
+    } else if m.learner {
+        Role::Learner
+    } else if m.listed || m.status.is_some() {
+        Role::Follower
+    } else {
+        Role::Unknown
+    }
+}
+
+fn blank(now: Timestamp) -> MemberView {
+    MemberView {
+        id: None,
+        name: ForeignText::default(),
+        endpoint: None,
+        also_at: Vec::new(),
+        client_urls: Vec::new(),
+        peer_urls: Vec::new(),
+        learner: false,
+        listed: false,
+        role: Role::Unknown,
+        state: MemberState::Connecting,
+        detail: None,
+        since: now,
+        latency: None,
+        status: None,
+        status_at: None,
+        metrics: None,
+        metrics_before: None,
+        metrics_at: None,
+        metrics_error: None,
+        certificate: None,
+        alarms: Vec::new(),
+        lag: None,
+    }
+}
+
+#[cfg(test)]
+#[path = "merge_tests.rs"]
+mod tests;

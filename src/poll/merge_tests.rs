@@ -1,0 +1,278 @@
+//! Cases of the merge: what several endpoints say becomes one cluster, never two.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::etcd::Fault;
+use crate::model::verdict::judge;
+use crate::model::{Bytes, RaftIndex, Revision, VerdictKind};
+
+const T0: i64 = 1_800_000_000;
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(T0 * 1000 + ms).unwrap()
+}
+
+fn endpoint(text: &str) -> Endpoint {
+    Endpoint::parse(text).unwrap()
+}
+
+fn status(member: u64, leader: u64) -> MemberStatus {
+    MemberStatus {
+        member_id: MemberId(member),
+        cluster_id: ClusterId(0xc1),
+        version: "3.6.5".into(),
+        storage_version: None,
+        db_size: Some(Bytes(1 << 20)),
+        db_size_in_use: Some(Bytes(1 << 19)),
+        db_quota: None,
+        leader: MemberId::known(leader),
+        raft_term: Term(3),
+        raft_index: RaftIndex(100),
+        raft_applied_index: RaftIndex(100),
+        revision: Revision(50),
+        is_learner: false,
+        errors: Vec::new(),
+        downgrade_target: None,
+    }
+}
+
+fn listed(id: u64, name: &str, url: &str) -> ListedMember {
+    ListedMember {
+        id: MemberId(id),
+        name: name.into(),
+        peer_urls: vec![],
+        client_urls: if url.is_empty() { vec![] } else { vec![url.into()] },
+        learner: false,
+    }
+}
+
+fn three() -> Vec<ListedMember> {
+    vec![
+        listed(1, "m1", "http://10.0.0.1:2379"),
+        listed(2, "m2", "http://10.0.0.2:2379"),
+        listed(3, "m3", "http://10.0.0.3:2379"),
+    ]
+}
+
+struct World(Merger, i64);
+
+impl World {
+    fn typed(endpoints: &[&str]) -> Self {
+        let mut merger = Merger::new(&endpoints.iter().map(|e| endpoint(e)).collect::<Vec<_>>());
+        let _ = merger.adopt_wanted();
+        Self(merger, 0)
+    }
+
+    fn source(&self, text: &str) -> SourceId {
+        *self.0.sources.iter().find(|(_, s)| s.endpoint.raw() == text).unwrap().0
+    }
+
+    fn say(&mut self, source: &str, body: Body) -> &mut Self {
+        self.1 += 1;
+        let report = Report { source: self.source(source), at: at(self.1), body };
+        self.0.apply(report);
+        let _ = self.0.adopt_wanted();
+        self
+    }
+
+    fn answers(&mut self, source: &str, status: MemberStatus) -> &mut Self {
+        self.say(source, Body::Status(Box::new(status), Duration::from_millis(1)))
+    }
+
+    fn lists(&mut self, source: &str, list: Vec<ListedMember>) -> &mut Self {
+        self.say(source, Body::Members(list))
+    }
+
+    fn view(&self) -> ClusterView {
+        self.0.view(at(self.1))
+    }
+}
+
+#[test]
+fn one_typed_endpoint_finds_the_other_members() {
+    let mut w = World::typed(&["http://10.0.0.1:2379"]);
+    w.answers("http://10.0.0.1:2379", status(1, 1)).lists("http://10.0.0.1:2379", three());
+    assert_eq!(w.0.sources.len(), 3, "{:?}", w.0);
+    assert!(!w.0.settled(false), "two members have not been heard");
+    w.answers("http://10.0.0.2:2379", status(2, 1)).answers("http://10.0.0.3:2379", status(3, 1));
+    let view = w.view();
+    assert!(w.0.settled(false));
+    assert_eq!(view.members.iter().map(|m| m.name.raw()).collect::<Vec<_>>(), ["m1", "m2", "m3"]);
+    assert_eq!(view.leader, Some(MemberId(1)));
+    assert_eq!((view.healthy_voters(), view.can_lose()), (3, Some(1)));
+    assert_eq!(judge(&view, &[]).kind, VerdictKind::Healthy);
+}
+
+#[test]
+fn a_tunnel_keeps_what_was_typed() {
+    // The advertised urls lead nowhere from here; each member is reached through a local port.
+    let mut w = World::typed(&["localhost:1", "localhost:2", "localhost:3"]);
+    for (port, id) in [("localhost:1", 1), ("localhost:2", 2), ("localhost:3", 3)] {
+        w.answers(port, status(id, 1)).lists(port, three());
+    }
+    assert_eq!(w.0.sources.len(), 3, "no advertised url is tried while the typed one answers");
+    let view = w.view();
+    assert_eq!(view.members.len(), 3);
+    assert_eq!(view.members[1].endpoint, Some(endpoint("localhost:2")));
+    // When a typed one stops answering the advertised one is tried beside it, and fails as well: still one row.
+    w.say("localhost:2", Body::Failed(Fault::Refused { port: 2 }));
+    assert_eq!(w.0.sources.len(), 4);
+    w.say("http://10.0.0.2:2379", Body::Failed(Fault::ConnectTimeout { after: Duration::from_secs(2) }));
+    let view = w.view();
+    assert_eq!(view.members.len(), 3);
+    assert_eq!(view.members[1].state, MemberState::Refused, "the typed endpoint tells the story");
+    assert!(view.members[1].status.is_some(), "its last figures are kept");
+}
+
+#[test]
+fn two_ways_to_one_member_are_one_row() {
+    let mut w = World::typed(&["10.0.0.1:2379", "m1.example:2379"]);
+    w.answers("10.0.0.1:2379", status(1, 1)).answers("m1.example:2379", status(1, 1));
+    w.lists("10.0.0.1:2379", vec![listed(1, "m1", "http://10.0.0.1:2379")]);
+    let view = w.view();
+    assert_eq!(view.members.len(), 1);
+    assert_eq!(view.members[0].also_at, [endpoint("m1.example:2379")]);
+    assert_eq!(w.0.active().len(), 1, "the second way is on standby");
+}
+
+#[test]
+fn another_cluster_is_named_and_left_out() {
+    let mut w = World::typed(&["a:1", "b:2"]);
+    let mut other = status(9, 9);
+    other.cluster_id = ClusterId(0xc2);
+    w.answers("a:1", status(1, 1)).answers("b:2", other.clone());
+    w.lists("a:1", vec![listed(1, "m1", "http://a:1")]).lists("b:2", vec![listed(9, "x", "http://b:2")]);
+    let view = w.view();
+    assert_eq!(view.members.len(), 1);
+    assert_eq!(
+        view.conflicts,
+        [Conflict::OtherCluster { endpoint: endpoint("b:2"), cluster_id: ClusterId(0xc2) }]
+    );
+    assert_eq!(judge(&view, &[]).kind, VerdictKind::Degraded);
+}
+
+#[test]
+fn quorum_is_lost_only_when_nobody_has_a_leader() {
+    let mut w = World::typed(&["http://10.0.0.1:2379"]);
+    w.answers("http://10.0.0.1:2379", status(1, 3)).lists("http://10.0.0.1:2379", three());
+    for dead in ["http://10.0.0.2:2379", "http://10.0.0.3:2379"] {
+        w.say(dead, Body::Failed(Fault::Refused { port: 2379 }));
+    }
+    assert_eq!(
+        judge(&w.view(), &[]).kind,
+        VerdictKind::Degraded,
+        "m1 still follows m3: it may live, unseen from here"
+    );
+    w.answers("http://10.0.0.1:2379", status(1, 0));
+    let verdict = judge(&w.view(), &[]);
+    assert_eq!((verdict.kind, verdict.headline.as_str()), (VerdictKind::QuorumLost, "QUORUM LOST 1/3"));
+    assert!(verdict.reason.contains("m2 refused"), "{}", verdict.reason);
+}
+
+#[test]
+fn a_quorum_without_leader_is_no_leader() {
+    let mut w = World::typed(&["http://10.0.0.1:2379"]);
+    w.answers("http://10.0.0.1:2379", status(1, 0)).lists("http://10.0.0.1:2379", three());
+    w.answers("http://10.0.0.2:2379", status(2, 0));
+    w.say("http://10.0.0.3:2379", Body::Failed(Fault::Hung { after: Duration::from_secs(3) }));
+    assert_eq!(judge(&w.view(), &[]).kind, VerdictKind::NoLeader);
+}
+
+#[test]
+fn learners_have_no_vote_and_unstarted_members_do() {
+    let mut w = World::typed(&["http://10.0.0.1:2379"]);
+    let mut list = three();
+    list[2] = listed(3, "", "");
+    list.push(ListedMember { learner: true, ..listed(4, "l4", "http://10.0.0.4:2379") });
+    let mut learner = status(4, 1);
+    learner.is_learner = true;
+    w.answers("http://10.0.0.1:2379", status(1, 1)).lists("http://10.0.0.1:2379", list);
+    w.answers("http://10.0.0.2:2379", status(2, 1)).answers("http://10.0.0.4:2379", learner);
+    let view = w.view();
+    assert_eq!((view.voters(), view.listed(), view.quorum(), view.can_lose()), (3, 4, Some(2), Some(0)));
+    let roles: Vec<_> = view.members.iter().map(|m| m.role).collect();
+    assert!(roles.contains(&Role::Unstarted) && roles.contains(&Role::Learner), "{roles:?}");
+}
+
+#[test]
+fn an_alarm_is_one_alarm_however_many_tell_of_it() {
+    let mut w = World::typed(&["http://10.0.0.1:2379"]);
+    let mut full = status(1, 1);
+    full.errors = vec!["memberID:2 alarm:NOSPACE ".into()];
+    let mut told = full.clone();
+    told.member_id = MemberId(2);
+    w.answers("http://10.0.0.1:2379", full).lists("http://10.0.0.1:2379", three());
+    w.answers("http://10.0.0.2:2379", told).answers("http://10.0.0.3:2379", status(3, 1));
+    let view = w.view();
+    assert_eq!(view.alarms.len(), 1);
+    assert_eq!(judge(&view, &[]).kind, VerdictKind::ReadOnly);
+    assert!(judge(&view, &[]).reason.contains("raised by m2"), "{}", judge(&view, &[]).reason);
+    // A member that stopped keeps its last figures, but its word on alarms does not outlive the alarm.
+    w.answers("http://10.0.0.1:2379", status(1, 1));
+    w.say("http://10.0.0.2:2379", Body::Failed(Fault::Refused { port: 2379 }));
+    assert!(w.view().alarms.is_empty());
+}
+
+#[test]
+fn lag_is_told_only_of_figures_of_one_moment() {
+    let mut w = World::typed(&["http://10.0.0.1:2379"]);
+    let mut behind = status(2, 1);
+    behind.raft_applied_index = RaftIndex(60);
+    w.answers("http://10.0.0.1:2379", status(1, 1)).lists("http://10.0.0.1:2379", three());
+    w.answers("http://10.0.0.2:2379", behind.clone());
+    assert_eq!(w.view().members[1].lag, Some(40));
+    w.1 += 5_000;
+    w.answers("http://10.0.0.2:2379", behind);
+    assert_eq!(w.view().members[1].lag, None, "the leader was read five seconds earlier");
+}
+
+#[test]
+fn a_removed_member_loses_its_source() {
+    let mut w = World::typed(&["http://10.0.0.1:2379"]);
+    w.answers("http://10.0.0.1:2379", status(1, 1)).lists("http://10.0.0.1:2379", three());
+    assert_eq!(w.0.sources.len(), 3);
+    w.lists("http://10.0.0.1:2379", three()[..2].to_vec());
+    assert_eq!(w.0.sources.len(), 2);
+}
+
+proptest! {
+    /// Whatever is reported in whatever order: no panic, every listed member exactly once, ids unique, never more
+    /// healthy voters than voters, and never a member of another cluster.
+    #[test]
+    fn any_story_gives_a_view_that_adds_up(
+        story in proptest::collection::vec((0_usize..4, 0_u8..6, 1_u64..5, 0_u64..5, 0_u64..2), 0..40)
+    ) {
+        let mut w = World::typed(&["http://10.0.0.1:2379", "b:2", "c:3"]);
+        for (source, what, member, leader, cluster) in story {
+            let ids: Vec<_> = w.0.sources.keys().copied().collect();
+            let id = ids[source % ids.len()];
+            let body = match what {
+                0 => Body::Failed(Fault::NoLeader),
+                1 => Body::Failed(Fault::Refused { port: 1 }),
+                2 => Body::Members(three()),
+                3 => Body::Members(three()[..2].to_vec()),
+                _ => {
+                    let mut s = status(member, leader);
+                    s.cluster_id = ClusterId(0xc1 + cluster);
+                    Body::Status(Box::new(s), Duration::from_millis(700 * leader))
+                }
+            };
+            w.0.apply(Report { source: id, at: at(0), body });
+            let _ = w.0.adopt_wanted();
+            let view = w.view();
+            let mut seen = BTreeSet::new();
+            for m in view.members.iter().filter_map(|m| m.id) {
+                prop_assert!(seen.insert(m), "member {m} twice in {view:?}");
+            }
+            prop_assert!(view.healthy_voters() <= view.voters());
+            prop_assert!(view.members.iter().filter(|m| m.role == Role::Leader).count() <= 1);
+            for m in &view.members {
+                if let Some(s) = &m.status {
+                    prop_assert_eq!(Some(s.cluster_id), view.cluster_id);
+                }
+            }
+            let _ = judge(&view, &[]);
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! The task behind one endpoint: connect, ask, tell a silent member from a dead one, back off.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+
+use super::merge::SourceId;
+use crate::etcd::http::HttpConnection;
+use crate::etcd::{Connection, Dialer, Fault, ListedMember, metrics};
+use crate::model::member::{HUNG_AFTER, MetricsSample, PeerCertificate, SLOW_AFTER};
+use crate::model::{Endpoint, MemberStatus};
+
+/// The longest pause between two attempts to connect.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// How often the member list is asked for, at least.
+const MEMBERS_EVERY: Duration = Duration::from_secs(5);
+/// How often an endpoint that is not needed right now (a second way to the same member) is asked.
+const STANDBY_EVERY: Duration = Duration::from_secs(10);
+
+/// How often a source polls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    EveryTick,
+    Standby,
+}
+
+/// Something that one source has to say.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) source: SourceId,
+    pub(super) at: Timestamp,
+    pub(super) body: Body,
+}
+
+#[derive(Debug)]
+pub(super) enum Body {
+    /// `Status` came, after so long.
+    Status(Box<MemberStatus>, Duration),
+    /// It did not.
+    Failed(Fault),
+    /// The member list, as this member knows it.
+    Members(Vec<ListedMember>),
+    /// What the server showed in the TLS handshake.
+    Certificate(PeerCertificate),
+    /// A scrape, or why there is none.
+    Metrics(Result<Box<MetricsSample>, String>),
+}
+
+impl Report {
+    /// Whether the view can wait for the next tick.
+    pub(super) const fn is_background(&self) -> bool {
+        matches!(self.body, Body::Members(_) | Body::Certificate(_) | Body::Metrics(_))
+    }
+}
+
+/// A running source; stops when dropped.
+#[derive(Debug)]
+pub(super) struct SourceTask {
+    tasks: Vec<JoinHandle<()>>,
+    pace: watch::Sender<Pace>,
+}
+
+impl SourceTask {
+    pub(super) fn spawn(
+        id: SourceId,
+        endpoint: Endpoint,
+        dialer: Dialer,
+        metrics_every: Option<Duration>,
+        tick: watch::Receiver<u64>,
+        reports: mpsc::Sender<Report>,
+    ) -> Self {
+        let pace = watch::Sender::new(Pace::EveryTick);
+        let answered = watch::Sender::new(false);
+        let mut tasks = Vec::with_capacity(2);
+        let voice = Voice { id, reports };
+        if let Some(every) = metrics_every {
+            let scraper = Scraper {
+                endpoint: metrics_endpoint(&endpoint, dialer.access().metrics_url.as_deref()),
+                dialer: dialer.clone(),
+                voice: voice.clone(),
+                answered: answered.subscribe(),
+                pace: pace.subscribe(),
+                every,
+            };
+            tasks.push(tokio::spawn(scraper.run()));
+        }
+        let poller = Poller {
+            endpoint,
+            dialer,
+            voice,
+            pace: pace.subscribe(),
+            answered,
+            connection: None,
+            retry: Retry::default(),
+            members_asked: None,
+            last_seen: None,
+            silent_since: None,
+        };
+        tasks.push(tokio::spawn(poller.run(tick)));
+        Self { tasks, pace }
+    }
+
+    pub(super) fn set_pace(&self, pace: Pace) {
+        self.pace.send_if_modified(|p| std::mem::replace(p, pace) != pace);
+    }
+}
+
+impl Drop for SourceTask {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Voice {
+    id: SourceId,
+    reports: mpsc::Sender<Report>,
+}
+
+impl Voice {
+    async fn say(&self, body: Body) {
+        // Nobody listens any more: the poll was dropped, and this task with it.
+        let _ = self.reports.send(Report { source: self.id, at: Timestamp::now(), body }).await;
+    }
+}
+
+/// When to try again. Grows from a quarter second to [`MAX_BACKOFF`]; a key press does not reset it.
+#[derive(Debug, Default)]
+struct Retry {
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+impl Retry {
+    fn failed(&mut self) {
+        let pause = Duration::from_millis(250).saturating_mul(1 << self.failures.min(5)).min(MAX_BACKOFF);
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = Some(Instant::now() + pause);
+    }
+
+    fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    fn is_due(&self) -> bool {
+        self.not_before.is_none_or(|t| Instant::now() >= t)
+    }
+}
+
+struct Poller {
+    endpoint: Endpoint,
+    dialer: Dialer,
+    voice: Voice,
+    pace: watch::Receiver<Pace>,
+    answered: watch::Sender<bool>,
+    connection: Option<Connection>,
+    retry: Retry,
+    members_asked: Option<Instant>,
+    /// Leader and term of the last answer: when they change, the member list may have.
+    last_seen: Option<(Option<crate::model::MemberId>, crate::model::Term)>,
+    silent_since: Option<Instant>,
+}
+
+impl Poller {
+    async fn run(mut self, mut tick: watch::Receiver<u64>) {
+        let mut last = Instant::now();
+        // The first tick may have come before this task began to listen.
+        let mut due = *tick.borrow_and_update() > 0;
+        loop {
+            if !due && tick.changed().await.is_err() {
+                return;
+            }
+            due = false;
+            let standby = *self.pace.borrow() == Pace::Standby;
+            if standby && self.connection.is_some() && last.elapsed() < STANDBY_EVERY {
+                continue;
+            }
+            last = Instant::now();
+            self.poll().await;
+        }
+    }
+
+    async fn poll(&mut self) {
+        let had_connection = self.connection.is_some();
+        if !had_connection && !(self.retry.is_due() && self.connect().await) {
+            return;
+        }
+        if self.ask().await || !had_connection {
+            return;
+        }
+        // A connection that broke says nothing about the member: it may have restarted. Ask again at once.
+        if self.connection.is_none() && self.connect().await {
+            self.ask().await;
+        }
+    }
+
+    /// Whether there is a connection now; reports why not.
+    async fn connect(&mut self) -> bool {
+        match self.dialer.connect(&self.endpoint).await {
+            Ok(connection) => {
+                if let Some(certificate) = connection.certificate() {
+                    self.voice.say(Body::Certificate(certificate.clone())).await;
+                }
+                self.connection = Some(connection);
+                true
+            }
+            Err(fault) => {
+                let fault = self.dialer.explain(&self.endpoint, fault).await;
+                self.fail(fault).await;
+                false
+            }
+        }
+    }
+
+    async fn fail(&mut self, fault: Fault) {
+        if fault.breaks_connection() && !matches!(fault, Fault::Hung { .. } | Fault::Deadline { .. }) {
+            self.connection = None;
+            self.retry.failed();
+        }
+        self.answered.send_if_modified(|a| std::mem::replace(a, false));
+        self.voice.say(Body::Failed(fault)).await;
+    }
+
+    /// One `Status`, and the member list when it is due. False when the connection broke.
+    async fn ask(&mut self) -> bool {
+        let Some(connection) = self.connection.clone() else { return false };
+        let started = Instant::now();
+        let result = self.status(&connection, started).await;
+        match result {
+            Ok(status) => {
+                self.retry.succeeded();
+                self.silent_since = None;
+                let seen = (status.leader, status.raft_term);
+                let changed = self.last_seen.replace(seen) != Some(seen);
+                self.voice.say(Body::Status(Box::new(status), started.elapsed())).await;
+                self.answered.send_if_modified(|a| !std::mem::replace(a, true));
+                if changed || self.members_asked.is_none_or(|t| t.elapsed() >= MEMBERS_EVERY) {
+                    self.members_asked = Some(Instant::now());
+                    // A member that answers Status but not this keeps the last list; Status tells its state.
+                    if let Ok(list) = connection.members(Duration::from_secs(1)).await {
+                        self.voice.say(Body::Members(list)).await;
+                    }
+                }
+                true
+            }
+            Err(Fault::Deadline { .. }) => true, // already reported as hung, with its age
+            Err(fault) => {
+                let broke = fault.breaks_connection();
+                if broke && self.retry.failures == 0 && matches!(fault, Fault::Lost { .. }) {
+                    // Asked again at once on a new connection; its outcome is the report.
+                    self.connection = None;
+                    return false;
+                }
+                let fault = self.dialer.explain(&self.endpoint, fault).await;
+                self.fail(fault).await;
+                !broke
+            }
+        }
+    }
+
+    /// Waits for `Status`, and says so while it does not come.
+    async fn status(&mut self, connection: &Connection, started: Instant) -> Result<MemberStatus, Fault> {
+        let mut call = pin!(connection.status(self.dialer.access().command_timeout.max(HUNG_AFTER * 2)));
+        tokio::select! {
+            result = &mut call => return result,
+            () = sleep_until(started + SLOW_AFTER) => {}
+        }
+        // Silent so far. Does the host still accept connections? A stopped process does: the kernel answers.
+        let probe = self.dialer.accepts(&self.endpoint, HUNG_AFTER.saturating_sub(SLOW_AFTER));
+        let accepts = tokio::select! {
+            result = &mut call => return result,
+            accepts = probe => accepts,
+        };
+        tokio::select! {
+            result = &mut call => return result,
+            () = sleep_until(started + HUNG_AFTER) => {}
+        }
+        let since = *self.silent_since.get_or_insert(started);
+        loop {
+            let after = since.elapsed();
+            match accepts {
+                Ok(()) => self.fail(Fault::Hung { after }).await,
+                Err(_) => {
+                    // Packets vanish: this connection would take minutes to notice that they come through again.
+                    self.fail(Fault::Silent { after }).await;
+                    return Err(Fault::Deadline { after });
+                }
+            }
+            tokio::select! {
+                result = &mut call => return result,
+                () = sleep(Duration::from_secs(1)) => {}
+            }
+        }
+    }
+}
+
+/// Scrapes `/metrics` at its own pace while the member answers.
+struct Scraper {
+    endpoint: Option<Endpoint>,
+    dialer: Dialer,
+    voice: Voice,
+    answered: watch::Receiver<bool>,
+    pace: watch::Receiver<Pace>,
+    every: Duration,
+}
+
+impl Scraper {
+    async fn run(mut self) {
+        let Some(endpoint) = self.endpoint else { return };
+        let mut http = HttpConnection::default();
+        let mut ticks = interval(self.every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            if self.answered.wait_for(|answers| *answers).await.is_err() {
+                return;
+            }
+            ticks.tick().await;
+            if *self.pace.borrow() == Pace::Standby {
+                continue;
+            }
+            let limit = self.dialer.access().command_timeout;
+            let result = match http.get(&self.dialer, &endpoint, "/metrics", limit).await {
+                Ok(reply) if reply.status.is_success() => {
+                    metrics::parse(&reply.body).map(Box::new).map_err(|e| e.to_string())
+                }
+                Ok(reply) => Err(format!("/metrics answers with status {}", reply.status)),
+                Err(fault) => Err(fault.to_string()),
+            };
+            self.voice.say(Body::Metrics(result)).await;
+        }
+    }
+}
+
+/// The endpoint that serves `/metrics`: the client url, or `--metrics-url` with `*` for the member's own host.
+fn metrics_endpoint(endpoint: &Endpoint, metrics_url: Option<&str>) -> Option<Endpoint> {
+    match metrics_url {
+        None => Some(endpoint.clone()),
+        Some(url) => Endpoint::parse(&url.replace('*', endpoint.host())).ok(),
+    }
+}
