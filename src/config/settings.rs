@@ -1,0 +1,213 @@
+//! The settings, each with where it came from.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use super::file::Rebinding;
+use crate::model::Endpoint;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A flag, such as `--endpoints`.
+    Flag(String),
+    /// An environment variable.
+    Env(String),
+    /// A context of the config file.
+    Context {
+        /// Its name.
+        name: String,
+        /// The file's line, from 1.
+        line: usize,
+    },
+    /// The top of the config file.
+    File {
+        /// The file's line, from 1.
+        line: usize,
+    },
+    /// Found on this host.
+    Host {
+        /// What it belongs to, such as `kubeadm`.
+        what: String,
+        /// Where it was found.
+        path: PathBuf,
+    },
+    /// Nobody said anything.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => f.write_str(name),
+            Self::Env(name) => f.write_str(name),
+            Self::Context { name, line } => write!(f, "context {name}, line {line} of the config file"),
+            Self::File { line } => write!(f, "line {line} of the config file"),
+            Self::Host { what, path } => write!(f, "found on this host: {what}, {}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+impl Serialize for Origin {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+/// A value and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sourced<T> {
+    /// The value.
+    pub value: T,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// A password: never shown, never logged, never written.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a password.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The password itself, for authenticating.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColorChoice {
+    /// When the terminal can, and `NO_COLOR` is not set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The themes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThemeName {
+    /// For dark terminals.
+    Dark,
+    /// For light terminals.
+    Light,
+    /// Without colour.
+    Mono,
+    /// Safe for colour-blind eyes.
+    Colorblind,
+}
+
+/// The shape of headless output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON document a line, for streams.
+    Jsonl,
+}
+
+/// Every setting, resolved.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The context in use, if any.
+    pub context: Option<Sourced<String>>,
+    /// The config file that was read, if there is one.
+    pub config_file: Option<PathBuf>,
+    /// Where members serve clients. Empty only if `discovery_srv` is set.
+    pub endpoints: Sourced<Vec<Endpoint>>,
+    /// The domain to look SRV records up in.
+    pub discovery_srv: Option<Sourced<String>>,
+    /// The service name in those records.
+    pub discovery_srv_name: Option<Sourced<String>>,
+    /// Certificate authority file.
+    pub cacert: Option<Sourced<PathBuf>>,
+    /// Client certificate file.
+    pub cert: Option<Sourced<PathBuf>>,
+    /// Client key file.
+    pub key: Option<Sourced<PathBuf>>,
+    /// The name to expect in server certificates.
+    pub server_name: Option<Sourced<String>>,
+    /// Plain HTTP is allowed.
+    pub insecure_transport: Sourced<bool>,
+    /// Any server certificate is accepted.
+    pub insecure_skip_tls_verify: Sourced<bool>,
+    /// The user to authenticate as.
+    pub user: Option<Sourced<String>>,
+    /// Its password; none if it must be asked for.
+    pub password: Option<Sourced<Secret>>,
+    /// Limit of an attempt to connect.
+    pub dial_timeout: Sourced<Duration>,
+    /// Limit of a call.
+    pub command_timeout: Sourced<Duration>,
+    /// Pause between keep-alive pings.
+    pub keepalive_time: Sourced<Duration>,
+    /// How long a ping may stay unanswered.
+    pub keepalive_timeout: Sourced<Duration>,
+    /// Pause between two polls.
+    pub interval: Sourced<Duration>,
+    /// Nothing may be changed.
+    pub read_only: Sourced<bool>,
+    /// When to use colour.
+    pub color: Sourced<ColorChoice>,
+    /// The theme.
+    pub theme: Sourced<ThemeName>,
+    /// No glyph beyond ASCII.
+    pub ascii: Sourced<bool>,
+    /// Where to log to.
+    pub log_file: Option<Sourced<PathBuf>>,
+    /// Where `/metrics` is served, if not on the client url.
+    pub metrics_url: Option<Sourced<String>>,
+    /// The shape of output; none: table on a terminal.
+    pub output: Option<Sourced<OutputFormat>>,
+    /// Rebound keys.
+    pub keys: Vec<Rebinding>,
+    /// What is not wrong but should be known: readable keys, unreadable certificates on the host.
+    pub warnings: Vec<String>,
+    /// Every setting as text, for `config show`.
+    pub rows: Vec<Row>,
+}
+
+/// One line of `config show`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// The setting's name.
+    pub setting: &'static str,
+    /// Its value as text; a secret is `***`; none if it is not set.
+    pub value: Option<String>,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl Settings {
+    /// How the endpoints were chosen, for the header: `--endpoints`, `context prod`, `kubeadm: /etc/kubernetes/pki/etcd`.
+    #[must_use]
+    pub fn access_line(&self) -> String {
+        let origin = self.discovery_srv.as_ref().map_or(&self.endpoints.origin, |d| &d.origin);
+        match origin {
+            Origin::Context { name, .. } => format!("context {name}"),
+            Origin::Host { what, path } => format!("found {what}: {}", path.display()),
+            Origin::File { .. } => "config file".into(),
+            other => other.to_string(),
+        }
+    }
+}
