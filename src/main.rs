@@ -1,3 +1,25 @@
-//! The thin program around the library.
+//! The thin program around the library: parse, start logging, dispatch, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use etcdtop::cli::{self, Cli, Exit};
+use etcdtop::lab;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|first| first == lab::MEMBER_ARGUMENT) {
+        let error = lab::member_main(args);
+        eprintln!("etcdtop: cannot become a lab member: {error}");
+        return ExitCode::FAILURE;
+    }
+    // clap ends the program itself: 0 for --help and --version, 2 for wrong usage.
+    let cli = Cli::parse();
+    match cli::run(cli) {
+        Ok(exit) => exit.into(),
+        Err(report) => {
+            eprintln!("etcdtop: {report:#}");
+            Exit::Usage.into()
+        }
+    }
+}

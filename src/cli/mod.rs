@@ -1,1 +1,33 @@
-//! Command line types and one file per command.
+//! Command line types and one file per command. Knows every other room.
+
+mod args;
+mod config_cmd;
+mod connect;
+mod dashboard;
+mod exit;
+mod health;
+mod lab;
+mod shell;
+mod status;
+mod table;
+
+pub use args::{Cli, Command};
+pub use exit::Exit;
+
+use color_eyre::Result;
+
+/// Runs what was asked for.
+///
+/// # Errors
+/// What kept it from running, for people to read.
+pub fn run(cli: Cli) -> Result<Exit> {
+    match &cli.command {
+        None => dashboard::run(&cli),
+        Some(Command::Status) => status::run(&cli),
+        Some(Command::Health) => health::run(&cli),
+        Some(Command::Lab(args)) => lab::run(&cli, args),
+        Some(Command::Config { command }) => config_cmd::run(&cli, command),
+        Some(Command::Completions { shell }) => shell::completions(*shell),
+        Some(Command::Man) => shell::man(),
+    }
+}

@@ -177,6 +177,11 @@ impl Connection {
         }
     }
 
+    /// For the writers of the lab.
+    pub(super) fn kv(&self) -> etcd_client::KvClient {
+        self.client.kv_client()
+    }
+
     async fn call<T>(
         &self,
         limit: Duration,
@@ -201,7 +206,7 @@ pub(super) fn authority(endpoint: &Endpoint) -> String {
 }
 
 /// What an error of etcd-client means; a transport error that the stream explained better is that.
-fn fault_of(error: etcd_client::Error, stream: &LastFault) -> Fault {
+pub(super) fn fault_of(error: etcd_client::Error, stream: &LastFault) -> Fault {
     match error {
         etcd_client::Error::GRpcStatus(status) => {
             // tonic reports a broken transport as Unknown or Unavailable with the cause as source; a status

@@ -9,6 +9,7 @@ pub mod connection;
 pub mod discovery;
 pub mod fault;
 pub mod http;
+pub(crate) mod lab_writer;
 pub mod metrics;
 pub mod probe;
 mod stream;

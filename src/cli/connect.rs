@@ -1,0 +1,114 @@
+//! From the command line to a running poll: settings, password, discovery, certificates.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use color_eyre::Result;
+use color_eyre::eyre::eyre;
+
+use super::args::Cli;
+use crate::config::{Host, Inputs, OutputFormat, Settings, load};
+use crate::etcd::{Access, Credentials, Dialer, TlsFiles, access::MIN_KEEPALIVE, discovery::discover};
+use crate::model::Endpoint;
+use crate::poll;
+
+/// The settings in force.
+pub(super) fn settings(cli: &Cli) -> Result<Settings> {
+    let settings = load(&Inputs {
+        flags: cli.global.flags(),
+        context: cli.global.context.clone(),
+        config: cli.global.config.clone(),
+        env: &|name| std::env::var(name).ok(),
+        host: Host::this(),
+    })?;
+    Ok(settings)
+}
+
+/// The shape of output: as set, else a table.
+pub(super) fn output(settings: &Settings) -> OutputFormat {
+    settings.output.as_ref().map_or(OutputFormat::Table, |o| o.value)
+}
+
+/// How to reach the cluster. Asks for a password if a user has none and there is a terminal.
+pub(super) fn access(settings: &Settings) -> Result<Access> {
+    let user = match (&settings.user, &settings.password) {
+        (None, _) => None,
+        (Some(user), Some(password)) => {
+            Some(Credentials { name: user.value.clone(), password: password.value.expose().to_owned() })
+        }
+        (Some(user), None) => {
+            if !std::io::stdin().is_terminal() {
+                return Err(eyre!(
+                    "user {} ({}) has no password and there is no terminal to ask: set ETCDTOP_PASSWORD or password_file",
+                    user.value,
+                    user.origin
+                ));
+            }
+            let password = rpassword::prompt_password(format!("password of {}: ", user.value))?;
+            Some(Credentials { name: user.value.clone(), password })
+        }
+    };
+    let path = |p: &Option<crate::config::Sourced<std::path::PathBuf>>| p.as_ref().map(|p| p.value.clone());
+    Ok(Access {
+        tls: TlsFiles {
+            cacert: path(&settings.cacert),
+            cert: path(&settings.cert),
+            key: path(&settings.key),
+        },
+        insecure_skip_verify: settings.insecure_skip_tls_verify.value,
+        require_tls: !settings.insecure_transport.value,
+        server_name: settings.server_name.as_ref().map(|s| s.value.clone()),
+        user,
+        dial_timeout: settings.dial_timeout.value,
+        command_timeout: settings.command_timeout.value,
+        keepalive_time: settings.keepalive_time.value.max(MIN_KEEPALIVE),
+        keepalive_timeout: settings.keepalive_timeout.value,
+        metrics_url: settings.metrics_url.as_ref().map(|m| m.value.clone()),
+    })
+}
+
+/// The endpoints: as set, or from SRV records.
+pub(super) async fn endpoints(settings: &Settings) -> Result<Vec<Endpoint>> {
+    match &settings.discovery_srv {
+        Some(domain) if settings.endpoints.value.is_empty() => {
+            let name = settings.discovery_srv_name.as_ref().map(|n| n.value.as_str());
+            Ok(discover(&domain.value, name, settings.dial_timeout.value).await?)
+        }
+        _ => Ok(settings.endpoints.value.clone()),
+    }
+}
+
+/// The pause between two scrapes of `/metrics`.
+pub(super) const METRICS_EVERY: Duration = Duration::from_secs(5);
+
+/// What to poll.
+pub(super) async fn poll_options(settings: &Settings) -> Result<poll::Options> {
+    let access = access(settings)?;
+    let endpoints = endpoints(settings).await?;
+    let dialer = Dialer::new(access, &endpoints)?;
+    Ok(poll::Options {
+        dialer,
+        endpoints,
+        interval: settings.interval.value,
+        metrics_every: Some(METRICS_EVERY),
+    })
+}
+
+/// A runtime for a command: everything on this thread.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// Writes to standard output; a reader that went away (`| head`) is no error.
+pub(super) fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// What is shown as JSON.
+pub(super) fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    print(&format!("{}\n", serde_json::to_string(value)?))
+}

@@ -1,0 +1,149 @@
+//! `etcdtop health`: a linearizable read through each member, as a monitoring plugin.
+
+use std::time::Duration;
+
+use color_eyre::Result;
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+use super::args::Cli;
+use super::connect::{output, poll_options, print, print_json, runtime, settings};
+use super::exit::Exit;
+use super::status::refuse_to_mix;
+use super::table::table;
+use crate::config::OutputFormat;
+use crate::diagnose;
+use crate::etcd::{Dialer, Fault};
+use crate::model::units::latency;
+use crate::model::verdict::judge;
+use crate::model::{ClusterView, Endpoint, ForeignText, MemberId, MemberState, Verdict, VerdictKind};
+use crate::poll::Poll;
+use crate::poll::history::History;
+
+#[derive(Serialize)]
+struct HealthJson<'a> {
+    verdict: VerdictKind,
+    reason: &'a str,
+    members: &'a [Checked],
+}
+
+#[derive(Serialize)]
+struct Checked {
+    id: Option<MemberId>,
+    name: ForeignText,
+    endpoint: Option<Endpoint>,
+    healthy: bool,
+    /// Of the read.
+    latency_ms: Option<f64>,
+    error: Option<String>,
+    #[serde(skip)]
+    took: Option<Duration>,
+}
+
+pub(super) fn run(cli: &Cli) -> Result<Exit> {
+    let settings = settings(cli)?;
+    let (view, checked) = runtime()?.block_on(async {
+        let mut options = poll_options(&settings).await?;
+        options.metrics_every = None;
+        let dialer = options.dialer.clone();
+        let view = Poll::start(options)
+            .settled(dialer.access().dial_timeout + dialer.access().command_timeout)
+            .await;
+        let checked = check_all(&view, &dialer).await;
+        Ok::<_, color_eyre::Report>((view, checked))
+    })?;
+    refuse_to_mix(&view)?;
+    let verdict = judge(&view, &diagnose::findings(&view, &History::default()));
+    match output(&settings) {
+        OutputFormat::Table => print(&human(&checked, &verdict))?,
+        OutputFormat::Json | OutputFormat::Jsonl => {
+            print_json(&HealthJson { verdict: verdict.kind, reason: &verdict.reason, members: &checked })?;
+        }
+    }
+    Ok(exit(&verdict, &checked))
+}
+
+/// All members at once: a hung one must not hold up the others.
+async fn check_all(view: &ClusterView, dialer: &Dialer) -> Vec<Checked> {
+    let mut reads = JoinSet::new();
+    let mut checked: Vec<_> = Vec::with_capacity(view.members.len());
+    for (i, m) in view.members.iter().enumerate() {
+        let mut row = Checked {
+            id: m.id,
+            name: m.name.clone(),
+            endpoint: m.endpoint.clone(),
+            healthy: false,
+            latency_ms: None,
+            error: m.detail.as_ref().map(ToString::to_string),
+            took: None,
+        };
+        match &m.endpoint {
+            Some(endpoint) if m.state.answers() => {
+                let (dialer, endpoint) = (dialer.clone(), endpoint.clone());
+                reads.spawn(async move { (i, read(&dialer, &endpoint).await) });
+            }
+            _ => row.error = row.error.or_else(|| Some(m.state.word().to_owned())),
+        }
+        // A learner refuses linearizable reads by design: that it answers Status is its health.
+        if m.learner && m.state == MemberState::Ok {
+            row.healthy = true;
+        }
+        checked.push(row);
+    }
+    while let Some(Ok((i, outcome))) = reads.join_next().await {
+        let Some(row) = checked.get_mut(i) else { continue };
+        match outcome {
+            Ok(took) => {
+                row.healthy = true;
+                row.took = Some(took);
+                row.latency_ms = Some((took.as_secs_f64() * 1e4).round() / 10.0);
+                row.error = None;
+            }
+            Err(Fault::Learner) => {}
+            Err(fault) => {
+                row.healthy = false;
+                row.error = Some(format!("linearizable read: {fault}"));
+            }
+        }
+    }
+    checked
+}
+
+async fn read(dialer: &Dialer, endpoint: &Endpoint) -> Result<Duration, Fault> {
+    let connection = dialer.connect(endpoint).await?;
+    connection.read(true, dialer.access().command_timeout).await
+}
+
+fn exit(verdict: &Verdict, checked: &[Checked]) -> Exit {
+    match verdict.kind {
+        VerdictKind::Unreachable | VerdictKind::Connecting => Exit::Refused, // 3: unknown
+        VerdictKind::QuorumLost | VerdictKind::NoLeader | VerdictKind::Corrupt | VerdictKind::ReadOnly => {
+            Exit::Usage
+        } // 2
+        _ if checked.iter().all(|c| !c.healthy) => Exit::Usage,
+        VerdictKind::Degraded | VerdictKind::Warning => Exit::Failed, // 1
+        VerdictKind::Healthy if checked.iter().all(|c| c.healthy) => Exit::Done,
+        VerdictKind::Healthy => Exit::Failed,
+    }
+}
+
+fn human(checked: &[Checked], verdict: &Verdict) -> String {
+    let rows: Vec<_> = checked
+        .iter()
+        .map(|c| {
+            vec![
+                if c.name.is_empty() { "-".into() } else { c.name.to_string() },
+                c.endpoint.as_ref().map_or_else(|| "-".into(), ToString::to_string),
+                if c.healthy { "healthy" } else { "unhealthy" }.into(),
+                c.took.map_or_else(|| "-".into(), latency),
+                c.error.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    let reason = if verdict.reason.is_empty() { String::new() } else { format!(": {}", verdict.reason) };
+    format!(
+        "{}\n{}{reason}\n",
+        table(&["NAME", "ENDPOINT", "HEALTH", "READ", "ERROR"], &rows, &[3]),
+        verdict.headline
+    )
+}

@@ -1,0 +1,183 @@
+//! `etcdtop lab`: a real cluster on this machine, with the dashboard on it.
+
+use clap::{Args, ValueEnum};
+use color_eyre::Result;
+use color_eyre::eyre::{Context, eyre};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::args::Cli;
+use super::connect::{METRICS_EVERY, settings};
+use super::dashboard::{self, Opening};
+use super::exit::Exit;
+use crate::etcd::Dialer;
+use crate::lab::{Cluster, Load, LoadKind, Spec};
+use crate::model::Bytes;
+use crate::poll;
+
+/// What cluster to start.
+#[derive(Args, Debug)]
+pub struct LabArgs {
+    /// How many members, 1 to 9
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
+    members: u8,
+    /// Version of etcd, such as 3.6 [default: the newest on this machine]
+    #[arg(long, value_name = "VERSION")]
+    etcd_version: Option<String>,
+    /// Quota of the database, such as 16MiB [default: etcd's own, 2 GiB]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    quota: Option<u64>,
+    /// What is written to it
+    #[arg(long, value_enum, default_value_t = LoadArg::Light)]
+    load: LoadArg,
+    /// Keep the scratch folder
+    #[arg(long)]
+    keep: bool,
+    /// Print the endpoints and wait for Ctrl-C instead of opening the dashboard
+    #[arg(long)]
+    no_dashboard: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LoadArg {
+    None,
+    Light,
+    Kubernetes,
+}
+
+impl From<LoadArg> for LoadKind {
+    fn from(arg: LoadArg) -> Self {
+        match arg {
+            LoadArg::None => Self::None,
+            LoadArg::Light => Self::Light,
+            LoadArg::Kubernetes => Self::Kubernetes,
+        }
+    }
+}
+
+/// `16MiB`, `2GiB`, `100MB`, `16777216`.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 =
+        text[..digits].parse().map_err(|_| format!("{text:?} is no size; write it like 16MiB"))?;
+    let unit = match text[digits..].trim() {
+        "" | "B" => 1,
+        "KiB" | "K" => 1 << 10,
+        "MiB" | "M" => 1 << 20,
+        "GiB" | "G" => 1 << 30,
+        "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        other => return Err(format!("unknown unit {other:?}; use KiB, MiB or GiB")),
+    };
+    number.checked_mul(unit).ok_or_else(|| format!("{text:?} is too large"))
+}
+
+pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
+    if !args.no_dashboard {
+        dashboard::need_terminal()?;
+    }
+    let settings = settings(cli)?;
+    let spec = Spec {
+        members: args.members.into(),
+        version: args.etcd_version.clone(),
+        quota: args.quota.map(Bytes),
+        launcher: Some(std::env::current_exe().wrap_err("cannot tell where etcdtop itself is")?),
+        ..Spec::default()
+    };
+    let runtime = dashboard::runtime()?;
+    let mut cluster = runtime.block_on(async {
+        eprintln!("etcdtop: starting {} members of etcd ...", spec.members);
+        let mut interrupted = Interrupts::new()?;
+        tokio::select! {
+            cluster = Cluster::start(&spec) => Ok(cluster?),
+            number = interrupted.next() => Err(eyre!("interrupted by signal {number} while the lab was starting")),
+        }
+    })?;
+    let load = {
+        let _inside = runtime.enter();
+        Load::start(&cluster, args.load.into())
+    };
+    let kept = args.keep.then(|| cluster.keep_folder());
+    let exit = if args.no_dashboard {
+        announce(&cluster);
+        runtime.block_on(async { Ok::<_, color_eyre::Report>(Exit::Signal(Interrupts::new()?.next().await)) })
+    } else {
+        let endpoints = cluster.endpoints();
+        let dialer = Dialer::new(cluster.access().clone(), &endpoints)?;
+        let options = poll::Options {
+            dialer,
+            endpoints,
+            interval: settings.interval.value,
+            metrics_every: Some(METRICS_EVERY),
+        };
+        let access = crate::app::state::Access {
+            name: format!("etcd {}", cluster.binaries().version),
+            origin: format!("a lab of {} members on this machine", args.members),
+            read_only: settings.read_only.value.then(|| settings.read_only.origin.to_string()),
+            lab: true,
+        };
+        dashboard::open(&runtime, &settings, Opening::Ready(options), access)
+    };
+    drop(load);
+    drop(cluster);
+    if let Some(folder) = kept {
+        eprintln!("etcdtop: the lab's folder is kept: {}", folder.display());
+    }
+    // Ctrl-C is how one ends a lab without dashboard.
+    exit.map(|e| if args.no_dashboard { Exit::Done } else { e })
+}
+
+fn announce(cluster: &Cluster) {
+    let endpoints: Vec<_> = cluster.endpoints().iter().map(ToString::to_string).collect();
+    eprintln!("etcdtop: lab of etcd {} in {}", cluster.binaries().version, cluster.folder().display());
+    for (member, endpoint) in cluster.members().iter().zip(&endpoints) {
+        eprintln!("  {}  {endpoint}  process {}", member.name, member.pid().unwrap_or_default());
+    }
+    eprintln!(
+        "  {} --endpoints={} endpoint status -w table",
+        cluster.binaries().etcdctl.display(),
+        endpoints.join(",")
+    );
+    eprintln!("Ctrl-C ends it and removes everything.");
+    println!("{}", endpoints.join(","));
+}
+
+/// SIGINT, SIGTERM and SIGHUP: each ends the lab in order.
+struct Interrupts {
+    int: tokio::signal::unix::Signal,
+    term: tokio::signal::unix::Signal,
+    hup: tokio::signal::unix::Signal,
+}
+
+impl Interrupts {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            int: signal(SignalKind::interrupt())?,
+            term: signal(SignalKind::terminate())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.int.recv() => 2,
+            _ = self.term.recv() => 15,
+            _ = self.hup.recv() => 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("16MiB"), Ok(16 << 20));
+        assert_eq!(size("2G"), Ok(2 << 30));
+        assert_eq!(size("100MB"), Ok(100_000_000));
+        for wrong in ["", "MiB", "1TB", "99999999999GiB", "-1"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The lab's folder: removed on exit, and by the next lab if this one was killed.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+const PREFIX: &str = "etcdtop-lab-";
+const OWNER: &str = "owner";
+
+/// A fresh folder below the system's temporary folder, marked with the process that owns it.
+pub(super) fn create() -> io::Result<TempDir> {
+    remove_stale(&std::env::temp_dir());
+    let dir = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
+    let pid = std::process::id();
+    fs::write(dir.path().join(OWNER), format!("{pid} {}", start_time(pid).unwrap_or_default()))?;
+    Ok(dir)
+}
+
+/// Removes folders whose owner is gone: it was killed and could not clean up.
+fn remove_stale(below: &Path) {
+    let Ok(entries) = fs::read_dir(below) else { return };
+    let ours =
+        |path: &PathBuf| path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(PREFIX));
+    for path in entries.flatten().map(|e| e.path()).filter(ours) {
+        // No mark: another process is just making it.
+        let Ok(owner) = fs::read_to_string(path.join(OWNER)) else { continue };
+        let Some((pid, started)) = owner.split_once(' ') else { continue };
+        let alive = pid.parse().ok().and_then(start_time).is_some_and(|now| now == started);
+        if !alive {
+            // Somebody else's folder stays: we may not remove it.
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+}
+
+/// When a process started, in the kernel's ticks: a process id alone is used again.
+fn start_time(pid: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The program's name is in brackets and may hold spaces; the time is the 20th field after it.
+    stat.rsplit_once(") ")?.1.split(' ').nth(19).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_of_dead_owners_go() {
+        let below = TempDir::new().unwrap();
+        let folder = |name: &str, owner: Option<String>| {
+            let path = below.path().join(format!("{PREFIX}{name}"));
+            fs::create_dir(&path).unwrap();
+            if let Some(owner) = owner {
+                fs::write(path.join(OWNER), owner).unwrap();
+            }
+            path
+        };
+        let pid = std::process::id();
+        let living = folder("living", Some(format!("{pid} {}", start_time(pid).unwrap())));
+        let reused = folder("reused", Some(format!("{pid} 1")));
+        let dead = folder("dead", Some(format!("{} 5", u32::MAX)));
+        let unmarked = folder("unmarked", None);
+        remove_stale(below.path());
+        assert!(living.exists() && unmarked.exists());
+        assert!(!reused.exists() && !dead.exists());
+    }
+}
