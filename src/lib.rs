@@ -11,4 +11,6 @@ pub mod lab;
 pub mod model;
 pub mod poll;
 pub mod term;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod ui;

@@ -1,6 +1,6 @@
 //! Everything that the dashboard knows. Changed by `update` alone, read by `ui`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use tui_input::Input;
 
 use super::keymap::Keymap;
+use crate::config::ThemeName;
 use crate::model::{ClusterView, Endpoint, Event, Finding, MemberId, Verdict};
 use crate::poll::history::History;
 
 /// The views, in the order of their number keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Screen {
     /// 1: all members, findings, storage.
     Overview,
@@ -77,19 +78,6 @@ pub struct Look {
     pub ascii: bool,
 }
 
-/// The themes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ThemeName {
-    /// For dark terminals.
-    Dark,
-    /// For light terminals.
-    Light,
-    /// Without colour: bold, dim, reversed.
-    Mono,
-    /// Blue and orange instead of green and red.
-    Colorblind,
-}
-
 /// What the header says besides figures; fixed for the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
@@ -131,6 +119,9 @@ pub struct State {
     pub screen: Screen,
     /// The selected member row.
     pub selected: Option<RowKey>,
+    /// The round trip that is on screen, by member: it moves only when the real one moves for good, so that
+    /// noise does not repaint a cell every second.
+    pub pings: BTreeMap<MemberId, Duration>,
     /// First line shown of a view that scrolls (Member, Timeline).
     pub scroll: u16,
     /// The filter of member rows and timeline.
@@ -156,6 +147,47 @@ pub struct State {
 }
 
 impl State {
+    /// A dashboard that has seen nothing yet.
+    #[must_use]
+    pub fn new(
+        view: Arc<ClusterView>,
+        access: Access,
+        look: Look,
+        keymap: Keymap,
+        interval: Duration,
+    ) -> Self {
+        let verdict = crate::model::verdict::judge(&view, &[]);
+        Self {
+            now: view.at,
+            view,
+            findings: Vec::new(),
+            verdict,
+            behind: None,
+            history: History::default(),
+            timeline: VecDeque::new(),
+            screen: Screen::Overview,
+            selected: None,
+            pings: BTreeMap::new(),
+            scroll: 0,
+            filter: Filter::default(),
+            overlay: None,
+            toast: None,
+            interval,
+            mouse: false,
+            look,
+            access,
+            keymap: Arc::new(keymap),
+            size: (80, 24),
+        }
+    }
+
+    /// The round trip to show for a member.
+    #[must_use]
+    pub fn ping(&self, m: &crate::model::MemberView) -> Option<Duration> {
+        let latency = m.latency?;
+        Some(m.id.and_then(|id| self.pings.get(&id).copied()).unwrap_or(latency))
+    }
+
     /// Whether the view stands still on purpose.
     #[must_use]
     pub const fn frozen(&self) -> bool {

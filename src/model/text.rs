@@ -55,6 +55,12 @@ impl From<&str> for ForeignText {
     }
 }
 
+impl From<String> for ForeignText {
+    fn from(raw: String) -> Self {
+        Self(raw)
+    }
+}
+
 /// Escapes what could move the cursor, change colours or reorder text: C0 and C1 controls, bidirectional
 /// marks, zero-width and other invisible format characters, line and paragraph separators.
 ///

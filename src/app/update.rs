@@ -1,0 +1,424 @@
+//! How the state changes: `update(&mut State, Msg) -> Vec<Effect>`, and nothing else changes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tui_input::InputRequest;
+
+use super::INTERVALS;
+use super::key::{Key, KeyCode};
+use super::keymap::{ActionId, action};
+use super::palette;
+use super::state::{Overlay, RowKey, Screen, State, Toast};
+use crate::config::ThemeName;
+use crate::diagnose;
+use crate::model::event::between;
+use crate::model::verdict::judge;
+use crate::model::{ClusterView, Event};
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Msg {
+    /// A key was pressed.
+    Key(Key),
+    /// Text was pasted: text, never keys.
+    Paste(String),
+    /// The wheel was turned: rows down (negative: up).
+    Wheel(i16),
+    /// The terminal has another size.
+    Resize(u16, u16),
+    /// The cluster was polled.
+    View(Arc<ClusterView>),
+    /// Time went by.
+    Tick(Timestamp),
+}
+
+/// What the loop must do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Poll now.
+    PollNow,
+    /// Poll with this pause.
+    SetInterval(Duration),
+    /// Put text on the clipboard.
+    Copy(String),
+    /// Mouse reports on or off.
+    SetMouse(bool),
+    /// Forget what is on screen and draw everything.
+    Redraw,
+    /// Back to the shell until SIGCONT.
+    Suspend,
+    /// The end.
+    Quit,
+}
+
+/// Entries kept in the timeline.
+const TIMELINE: usize = 1_000;
+/// How long a toast stays.
+const TOAST: Duration = Duration::from_secs(4);
+/// The views in the order of Tab.
+pub const SCREENS: [Screen; 5] =
+    [Screen::Overview, Screen::Member, Screen::Storage, Screen::Raft, Screen::Timeline];
+
+/// Changes the state; what the loop must do.
+pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
+    match msg {
+        Msg::Key(key) => return on_key(state, key),
+        Msg::Paste(text) => on_paste(state, &text),
+        Msg::Wheel(rows) => move_by(state, rows),
+        Msg::Resize(width, height) => state.size = (width, height),
+        Msg::View(view) => on_view(state, view),
+        Msg::Tick(now) => {
+            state.now = now;
+            if state.toast.as_ref().is_some_and(|t| t.until <= now) {
+                state.toast = None;
+            }
+        }
+    }
+    Vec::new()
+}
+
+/// The next moment at which something on screen changes by itself; none if nothing does.
+#[must_use]
+pub fn next_deadline(state: &State) -> Option<Timestamp> {
+    state.toast.as_ref().map(|t| t.until)
+}
+
+fn on_view(state: &mut State, view: Arc<ClusterView>) {
+    state.now = view.at;
+    if state.toast.as_ref().is_some_and(|t| t.until <= state.now) {
+        state.toast = None;
+    }
+    state.history.push(&view);
+    let findings = diagnose::findings(&view, &state.history);
+    let verdict = judge(&view, &findings);
+    // While frozen the timeline goes on from the newest view, not from the one on screen.
+    let before = state.behind.as_ref().unwrap_or(&state.view);
+    let before_verdict = match &state.behind {
+        Some(behind) => judge(behind, &diagnose::findings(behind, &state.history)),
+        None => state.verdict.clone(),
+    };
+    let events = between(before, &view, (&before_verdict, &verdict));
+    for event in events {
+        remember(state, event);
+    }
+    for m in &view.members {
+        let (Some(id), Some(latency)) = (m.id, m.latency) else { continue };
+        let shown = state.pings.entry(id).or_insert(latency);
+        if moved(*shown, latency) {
+            *shown = latency;
+        }
+    }
+    if state.frozen() {
+        state.behind = Some(view);
+    } else {
+        state.view = view;
+        state.findings = findings;
+        state.verdict = verdict;
+    }
+}
+
+/// Whether a round trip differs enough to be shown anew: by half, or by 5 ms.
+fn moved(shown: Duration, now: Duration) -> bool {
+    let apart = shown.abs_diff(now);
+    apart > Duration::from_millis(5) || apart > shown.min(now) / 2 && apart > Duration::from_micros(500)
+}
+
+/// Adds to the timeline; a member that flaps between the same two states does not drown the rest.
+fn remember(state: &mut State, event: Event) {
+    let again = state.timeline.iter().rev().take(8).any(|old| {
+        old.line == event.line && event.at.duration_since(old.at).unsigned_abs() < Duration::from_secs(5)
+    });
+    if again {
+        return;
+    }
+    state.timeline.push_back(event);
+    while state.timeline.len() > TIMELINE {
+        state.timeline.pop_front();
+    }
+}
+
+fn on_key(state: &mut State, key: Key) -> Vec<Effect> {
+    // Leaving and suspending work everywhere, even inside an input line.
+    if key.ctrl {
+        match state.keymap.action(key) {
+            Some(ActionId::Quit) => return vec![Effect::Quit],
+            Some(ActionId::Suspend) => return vec![Effect::Suspend],
+            Some(ActionId::Redraw) => return vec![Effect::Redraw],
+            _ => {}
+        }
+    }
+    if too_small(state) {
+        return if state.keymap.action(key) == Some(ActionId::Quit) {
+            vec![Effect::Quit]
+        } else {
+            Vec::new()
+        };
+    }
+    if state.overlay.is_some() {
+        return in_overlay(state, key);
+    }
+    if state.filter.editing {
+        match key.code {
+            KeyCode::Esc => {
+                state.filter = super::state::Filter::default();
+            }
+            KeyCode::Enter => state.filter.editing = false,
+            _ => {
+                if let Some(request) = edit(key) {
+                    state.filter.input.handle(request);
+                }
+            }
+        }
+        return Vec::new();
+    }
+    match state.keymap.action(key) {
+        Some(id) => perform(state, id),
+        None => Vec::new(),
+    }
+}
+
+/// The least that anything can be shown in.
+pub const LEAST: (u16, u16) = (40, 12);
+
+fn too_small(state: &State) -> bool {
+    state.size.0 < LEAST.0 || state.size.1 < LEAST.1
+}
+
+fn in_overlay(state: &mut State, key: Key) -> Vec<Effect> {
+    let closes = matches!(
+        state.keymap.action(key),
+        Some(ActionId::Back | ActionId::Quit | ActionId::Help | ActionId::Explain)
+    );
+    let act = state.keymap.action(key);
+    match &mut state.overlay {
+        Some(Overlay::Help { scroll } | Overlay::Explain { scroll }) => {
+            if closes {
+                state.overlay = None;
+            } else {
+                *scroll = match act {
+                    Some(ActionId::Down) => scroll.saturating_add(1),
+                    Some(ActionId::Up) => scroll.saturating_sub(1),
+                    Some(ActionId::PageDown) => scroll.saturating_add(10),
+                    Some(ActionId::PageUp) => scroll.saturating_sub(10),
+                    Some(ActionId::First) => 0,
+                    _ => *scroll,
+                }
+                .min(200);
+            }
+            Vec::new()
+        }
+        Some(Overlay::Palette { input, chosen }) => {
+            let found = palette::matches(input.value());
+            match key.code {
+                KeyCode::Esc => state.overlay = None,
+                KeyCode::Enter => {
+                    let picked = found.get(*chosen).map(|a| a.id);
+                    state.overlay = None;
+                    if let Some(id) = picked {
+                        return perform(state, id);
+                    }
+                }
+                KeyCode::Down | KeyCode::Tab => *chosen = (*chosen + 1).min(found.len().saturating_sub(1)),
+                KeyCode::Up | KeyCode::BackTab => *chosen = chosen.saturating_sub(1),
+                _ => {
+                    if let Some(request) = edit(key) {
+                        input.handle(request);
+                        *chosen = 0;
+                    }
+                }
+            }
+            Vec::new()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// What a key does in an input line.
+const fn edit(key: Key) -> Option<InputRequest> {
+    Some(match (key.code, key.ctrl) {
+        (KeyCode::Char('u'), true) => InputRequest::DeleteLine,
+        (KeyCode::Char('w'), true) => InputRequest::DeletePrevWord,
+        (KeyCode::Char('a'), true) | (KeyCode::Home, _) => InputRequest::GoToStart,
+        (KeyCode::Char('e'), true) | (KeyCode::End, _) => InputRequest::GoToEnd,
+        (KeyCode::Char(c), false) => InputRequest::InsertChar(c),
+        (KeyCode::Backspace, _) => InputRequest::DeletePrevChar,
+        (KeyCode::Delete, _) => InputRequest::DeleteNextChar,
+        (KeyCode::Left, _) => InputRequest::GoToPrevChar,
+        (KeyCode::Right, _) => InputRequest::GoToNextChar,
+        _ => return None,
+    })
+}
+
+/// Pasted text goes into an open input line and nowhere else: it never is a command.
+fn on_paste(state: &mut State, text: &str) {
+    let input = match &mut state.overlay {
+        Some(Overlay::Palette { input, .. }) => input,
+        None if state.filter.editing => &mut state.filter.input,
+        _ => return,
+    };
+    for c in text.chars().filter(|c| !c.is_control()).take(200) {
+        input.handle(InputRequest::InsertChar(c));
+    }
+}
+
+fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
+    if let Some(reason) = action(id).and_then(|a| a.unavailable(state)) {
+        toast(state, reason.to_owned(), true);
+        return Vec::new();
+    }
+    match id {
+        ActionId::Show(screen) => show(state, screen),
+        ActionId::NextView => show(state, step_view(state.screen, 1)),
+        ActionId::PreviousView => show(state, step_view(state.screen, SCREENS.len() - 1)),
+        ActionId::Up => move_by(state, -1),
+        ActionId::Down => move_by(state, 1),
+        ActionId::PageUp => move_by(state, -10),
+        ActionId::PageDown => move_by(state, 10),
+        ActionId::First => move_by(state, i16::MIN),
+        ActionId::Last => move_by(state, i16::MAX),
+        ActionId::Open => show(state, Screen::Member),
+        ActionId::Back => {
+            if state.filter.input.value().is_empty() {
+                show(state, Screen::Overview);
+            } else {
+                state.filter = super::state::Filter::default();
+            }
+        }
+        ActionId::Filter => state.filter.editing = true,
+        ActionId::Palette => {
+            state.overlay = Some(Overlay::Palette { input: tui_input::Input::default(), chosen: 0 })
+        }
+        ActionId::Help => state.overlay = Some(Overlay::Help { scroll: 0 }),
+        ActionId::Explain => state.overlay = Some(Overlay::Explain { scroll: 0 }),
+        ActionId::Freeze => freeze(state),
+        ActionId::PollNow => return vec![Effect::PollNow],
+        ActionId::Faster | ActionId::Slower => return set_interval(state, id == ActionId::Faster),
+        ActionId::Copy => return copy(state),
+        ActionId::Mouse => {
+            state.mouse = !state.mouse;
+            let text = if state.mouse {
+                "mouse on: the wheel moves; hold shift to select text"
+            } else {
+                "mouse off: text can be selected"
+            };
+            toast(state, text.into(), false);
+            return vec![Effect::SetMouse(state.mouse)];
+        }
+        ActionId::Theme => next_theme(state),
+        ActionId::Redraw => return vec![Effect::Redraw],
+        ActionId::Suspend => return vec![Effect::Suspend],
+        ActionId::Quit => return vec![Effect::Quit],
+    }
+    Vec::new()
+}
+
+fn toast(state: &mut State, text: String, is_error: bool) {
+    let until = state.now.checked_add(TOAST).unwrap_or(state.now);
+    state.toast = Some(Toast { text, is_error, until });
+}
+
+fn show(state: &mut State, screen: Screen) {
+    if state.screen != screen {
+        state.scroll = 0;
+    }
+    state.screen = screen;
+}
+
+fn step_view(from: Screen, by: usize) -> Screen {
+    let at = SCREENS.iter().position(|s| *s == from).unwrap_or_default();
+    SCREENS[(at + by) % SCREENS.len()]
+}
+
+/// Moves the selection, or scrolls the views that have no rows of members.
+fn move_by(state: &mut State, rows: i16) {
+    match &mut state.overlay {
+        Some(Overlay::Help { scroll } | Overlay::Explain { scroll }) => {
+            *scroll = scroll.saturating_add_signed(rows).min(200);
+            return;
+        }
+        Some(Overlay::Palette { .. }) => return,
+        None => {}
+    }
+    if matches!(state.screen, Screen::Timeline | Screen::Member) {
+        let most = if state.screen == Screen::Timeline { state.timeline.len() } else { 60 };
+        let most = u16::try_from(most.saturating_sub(1)).unwrap_or(u16::MAX);
+        state.scroll = state.scroll.saturating_add_signed(rows).min(most);
+        return;
+    }
+    let visible = state.rows();
+    let Some(current) = state.selected_row() else { return };
+    let at = visible.iter().position(|i| *i == current).unwrap_or_default();
+    let to = at.saturating_add_signed(rows.into()).min(visible.len().saturating_sub(1));
+    let m = &state.view.members[visible[to]];
+    state.selected = match (m.id, &m.endpoint) {
+        (Some(id), _) => Some(RowKey::Member(id)),
+        (None, Some(endpoint)) => Some(RowKey::Endpoint(endpoint.clone())),
+        (None, None) => None,
+    };
+}
+
+fn freeze(state: &mut State) {
+    match state.behind.take() {
+        None => state.behind = Some(Arc::clone(&state.view)),
+        Some(newest) => {
+            state.findings = diagnose::findings(&newest, &state.history);
+            state.verdict = judge(&newest, &state.findings);
+            state.now = newest.at;
+            state.view = newest;
+        }
+    }
+}
+
+fn set_interval(state: &mut State, faster: bool) -> Vec<Effect> {
+    let next = if faster {
+        INTERVALS.iter().rev().find(|i| **i < state.interval)
+    } else {
+        INTERVALS.iter().find(|i| **i > state.interval)
+    };
+    let Some(next) = next else { return Vec::new() };
+    state.interval = *next;
+    let shown = if next.as_millis() < 1_000 {
+        format!("{} ms", next.as_millis())
+    } else {
+        crate::model::units::age(*next)
+    };
+    toast(state, format!("polling every {shown}"), false);
+    vec![Effect::SetInterval(*next)]
+}
+
+fn copy(state: &mut State) -> Vec<Effect> {
+    let text = if state.screen == Screen::Timeline {
+        let at = state.timeline.len().saturating_sub(1 + usize::from(state.scroll));
+        state.timeline.get(at).map(|e| format!("{} {}", e.at, e.line))
+    } else {
+        state.selected_row().and_then(|row| state.view.members.get(row)).map(|m| {
+            let id = m.id.map(|id| id.to_string()).unwrap_or_default();
+            let endpoint = m.endpoint.as_ref().map(ToString::to_string).unwrap_or_default();
+            [m.name.to_string(), id, endpoint]
+                .into_iter()
+                .filter(|t| !t.is_empty())
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+    };
+    let Some(text) = text else { return Vec::new() };
+    toast(state, format!("copied if the terminal allows it: {text}"), false);
+    vec![Effect::Copy(text)]
+}
+
+fn next_theme(state: &mut State) {
+    let (theme, name) = match state.look.theme {
+        ThemeName::Dark => (ThemeName::Light, "light"),
+        ThemeName::Light => (ThemeName::Colorblind, "colorblind"),
+        ThemeName::Colorblind => (ThemeName::Mono, "mono"),
+        ThemeName::Mono => (ThemeName::Dark, "dark"),
+    };
+    state.look.theme = theme;
+    toast(state, format!("theme {name}"), false);
+}
+
+#[cfg(test)]
+#[path = "update_tests.rs"]
+mod tests;

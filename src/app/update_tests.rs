@@ -1,0 +1,197 @@
+//! Keys, pastes and views against the state, as cases and as anything at all.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::app::keymap::{ACTIONS, Keymap};
+use crate::app::state::{Access, Look};
+use crate::model::{Endpoint, MemberState};
+use crate::testing::{healthy, with_state};
+
+fn state() -> State {
+    let look = Look { theme: ThemeName::Dark, ascii: false };
+    let mut state = State::new(
+        Arc::new(ClusterView::empty(Timestamp::UNIX_EPOCH)),
+        Access::default(),
+        look,
+        Keymap::default(),
+        Duration::from_secs(1),
+    );
+    state.size = (120, 40);
+    state
+}
+
+fn press(state: &mut State, keys: &str) -> Vec<Effect> {
+    keys.split(' ').flat_map(|k| update(state, Msg::Key(Key::parse(k).unwrap()))).collect()
+}
+
+fn seen(view: ClusterView) -> State {
+    let mut s = state();
+    update(&mut s, Msg::View(Arc::new(view)));
+    s
+}
+
+#[test]
+fn selection_follows_the_member_not_the_row() {
+    let mut s = seen(healthy(3));
+    press(&mut s, "j");
+    let chosen = s.view.members[s.selected_row().unwrap()].id;
+    // Another member comes first from now on.
+    let mut view = healthy(3);
+    let mut new = view.members[0].clone();
+    new.id = Some(crate::model::MemberId(99));
+    new.name = "a0".into();
+    view.members.insert(0, new);
+    update(&mut s, Msg::View(Arc::new(view)));
+    assert_eq!(s.view.members[s.selected_row().unwrap()].id, chosen);
+}
+
+#[test]
+fn the_selection_survives_a_member_that_goes() {
+    let mut s = seen(healthy(3));
+    press(&mut s, "G");
+    update(&mut s, Msg::View(Arc::new(healthy(2))));
+    assert_eq!(s.selected_row(), Some(0));
+}
+
+#[test]
+fn a_paste_is_text_and_never_a_command() {
+    let mut s = seen(healthy(3));
+    assert!(update(&mut s, Msg::Paste("q\n:quit\n".into())).is_empty());
+    assert!(s.overlay.is_none());
+    press(&mut s, ":");
+    update(&mut s, Msg::Paste("quit\n".into()));
+    match &s.overlay {
+        Some(Overlay::Palette { input, .. }) => assert_eq!(input.value(), "quit"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_palette_runs_what_is_chosen() {
+    let mut s = seen(healthy(3));
+    press(&mut s, ": r a f t enter");
+    assert_eq!((s.screen, s.overlay.is_none()), (Screen::Raft, true));
+    assert_eq!(press(&mut s, ": q u i t enter"), [Effect::Quit]);
+}
+
+#[test]
+fn q_is_a_letter_while_typing_and_ctrl_c_always_leaves() {
+    let mut s = seen(healthy(3));
+    assert!(press(&mut s, "/ q").is_empty());
+    assert_eq!(s.filter.input.value(), "q");
+    assert_eq!(press(&mut s, "ctrl-c"), [Effect::Quit]);
+}
+
+#[test]
+fn the_filter_hides_rows_and_esc_brings_them_back() {
+    let mut s = seen(healthy(3));
+    press(&mut s, "/ m 2 enter");
+    assert_eq!(s.rows().len(), 1);
+    press(&mut s, "esc");
+    assert_eq!(s.rows().len(), 3);
+}
+
+#[test]
+fn frozen_means_the_picture_stands_and_the_story_goes_on() {
+    let mut s = seen(healthy(3));
+    press(&mut s, "p");
+    let down = with_state(healthy(3), 1, MemberState::Refused, "nothing listens on port 2379");
+    update(&mut s, Msg::View(Arc::new(down.clone())));
+    assert!(s.frozen());
+    assert_eq!(s.view.members[1].state, MemberState::Ok);
+    assert!(s.timeline.iter().any(|e| e.line.contains("m2 refused")), "{:?}", s.timeline);
+    update(&mut s, Msg::View(Arc::new(down)));
+    assert_eq!(s.timeline.iter().filter(|e| e.line.contains("m2 refused")).count(), 1);
+    press(&mut s, "p");
+    assert_eq!(s.view.members[1].state, MemberState::Refused);
+}
+
+#[test]
+fn the_timeline_tells_the_story_once() {
+    let mut s = seen(healthy(3));
+    update(
+        &mut s,
+        Msg::View(Arc::new(with_state(healthy(3), 2, MemberState::Hung, "accepts TCP, no answer for 2 s"))),
+    );
+    update(
+        &mut s,
+        Msg::View(Arc::new(with_state(healthy(3), 2, MemberState::Hung, "accepts TCP, no answer for 3 s"))),
+    );
+    update(&mut s, Msg::View(Arc::new(healthy(3))));
+    let lines: Vec<_> = s.timeline.iter().map(|e| e.line.as_str()).collect();
+    assert_eq!(lines.iter().filter(|l| l.contains("m3 hung")).count(), 1, "{lines:?}");
+    assert!(lines.iter().any(|l| l.contains("m3 ok (was hung)")), "{lines:?}");
+}
+
+#[test]
+fn intervals_step_and_say_where_they_end() {
+    let mut s = seen(healthy(1));
+    assert_eq!(press(&mut s, "+"), [Effect::SetInterval(Duration::from_millis(500))]);
+    press(&mut s, "+");
+    assert!(press(&mut s, "+").is_empty());
+    assert!(s.toast.as_ref().is_some_and(|t| t.is_error && t.text.contains("250 ms")), "{:?}", s.toast);
+}
+
+#[test]
+fn a_ping_moves_on_screen_only_when_it_really_moved() {
+    let mut s = seen(healthy(1));
+    let with_ping = |micros: u64| {
+        let mut view = healthy(1);
+        view.members[0].latency = Some(Duration::from_micros(micros));
+        Msg::View(Arc::new(view))
+    };
+    update(&mut s, with_ping(1_200));
+    let shown = s.ping(&s.view.members[0]);
+    update(&mut s, with_ping(1_400));
+    assert_eq!(s.ping(&s.view.members[0]), shown, "noise");
+    update(&mut s, with_ping(40_000));
+    assert_eq!(s.ping(&s.view.members[0]), Some(Duration::from_millis(40)), "news");
+}
+
+#[test]
+fn below_the_least_size_only_quit_works() {
+    let mut s = seen(healthy(3));
+    update(&mut s, Msg::Resize(30, 8));
+    assert!(press(&mut s, "? : /").is_empty() && s.overlay.is_none() && !s.filter.editing);
+    assert_eq!(press(&mut s, "q"), [Effect::Quit]);
+}
+
+fn any_msg() -> impl Strategy<Value = Msg> {
+    let keys: Vec<Key> = ACTIONS.iter().flat_map(|a| a.keys).map(|k| Key::parse(k).unwrap()).collect();
+    prop_oneof![
+        proptest::sample::select(keys).prop_map(Msg::Key),
+        any::<char>().prop_map(|c| Msg::Key(Key::plain(KeyCode::Char(c)))),
+        ".{0,9}".prop_map(Msg::Paste),
+        (0_u16..300, 0_u16..90).prop_map(|(w, h)| Msg::Resize(w, h)),
+        (0_usize..6).prop_map(|n| Msg::View(Arc::new(healthy(n)))),
+        any::<i16>().prop_map(Msg::Wheel),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_story_of_keys_and_views_panics(story in proptest::collection::vec(any_msg(), 0..60)) {
+        let mut s = state();
+        for msg in story {
+            update(&mut s, msg);
+            if let Some(row) = s.selected_row() {
+                prop_assert!(row < s.view.members.len());
+            }
+        }
+        s.size = (80, 24);
+        press(&mut s, "esc esc esc esc");
+        prop_assert!(s.overlay.is_none() && !s.filter.editing);
+        prop_assert_eq!(s.screen, Screen::Overview);
+    }
+}
+
+#[test]
+fn an_endpoint_without_member_can_be_selected() {
+    let mut view = healthy(1);
+    view.members[0].id = None;
+    view.members[0].endpoint = Endpoint::parse("a:1").ok();
+    let mut s = seen(view);
+    press(&mut s, "j");
+    assert!(matches!(s.selected, Some(RowKey::Endpoint(_))));
+}

@@ -1,0 +1,92 @@
+//! Views for tests: healthy ones, and what can be broken about them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::model::{
+    Bytes, ClusterId, ClusterView, Endpoint, MemberId, MemberState, MemberStatus, MemberView, RaftIndex,
+    Revision, Role, Term,
+};
+
+/// The moment of all test views: 2027-01-15 08:00 UTC.
+pub(crate) fn noon() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+/// A healthy cluster of `n` members, `m1` leading.
+pub(crate) fn healthy(n: usize) -> ClusterView {
+    let at = noon();
+    let members: Vec<_> = (1..=n as u64).map(|i| member(i, at)).collect();
+    ClusterView {
+        cluster_id: members.first().map(|_| ClusterId(0xcdf8_1819_4e3a_8c32)),
+        leader: members.first().and_then(|m| m.id),
+        term: Some(Term(7)),
+        revision: Some(Revision(1_285_023)),
+        compact_revision: Some(Revision(1_280_000)),
+        members,
+        ..ClusterView::empty(at)
+    }
+}
+
+fn member(i: u64, at: Timestamp) -> MemberView {
+    let url = format!("https://10.0.0.{i}:2379");
+    let id = MemberId(0x8e9e_05c5_2164_694c + i);
+    MemberView {
+        id: Some(id),
+        name: format!("m{i}").into(),
+        endpoint: Endpoint::parse(&url).ok(),
+        also_at: Vec::new(),
+        client_urls: vec![url.as_str().into()],
+        peer_urls: vec![format!("https://10.0.0.{i}:2380").into()],
+        learner: false,
+        listed: true,
+        role: if i == 1 { Role::Leader } else { Role::Follower },
+        state: MemberState::Ok,
+        detail: None,
+        since: at,
+        latency: Some(Duration::from_micros(800 + 200 * i)),
+        status: Some(MemberStatus {
+            member_id: id,
+            cluster_id: ClusterId(0xcdf8_1819_4e3a_8c32),
+            version: "3.6.5".into(),
+            storage_version: Some("3.6.0".into()),
+            db_size: Some(Bytes(1_377_964_032 / i)),
+            db_size_in_use: Some(Bytes(281 << 20)),
+            db_quota: Some(Bytes(2 << 30)),
+            leader: Some(MemberId(0x8e9e_05c5_2164_694d)),
+            raft_term: Term(7),
+            raft_index: RaftIndex(17_793),
+            raft_applied_index: RaftIndex(17_793),
+            revision: Revision(1_285_023),
+            is_learner: false,
+            errors: Vec::new(),
+            downgrade_target: None,
+        }),
+        status_at: Some(at),
+        metrics: None,
+        metrics_before: None,
+        metrics_at: None,
+        metrics_error: None,
+        certificate: None,
+        alarms: Vec::new(),
+        lag: Some(0),
+    }
+}
+
+/// The same, but one member is in another state.
+pub(crate) fn with_state(
+    mut view: ClusterView,
+    index: usize,
+    state: MemberState,
+    detail: &str,
+) -> ClusterView {
+    let m = &mut view.members[index];
+    m.state = state;
+    m.detail = Some(detail.into());
+    if !state.answers() {
+        m.latency = None;
+        m.lag = None;
+    }
+    view
+}
