@@ -40,19 +40,13 @@ pub enum EventKind {
     Finding,
 }
 
-/// What changed from `before` to `after`, worst first. `verdicts` are those of the two views.
+/// What changed from `before` to `after`, the verdict first. `verdicts` are those of the two views.
 #[must_use]
 pub fn between(before: &ClusterView, after: &ClusterView, verdicts: (&Verdict, &Verdict)) -> Vec<Event> {
     let mut events = Vec::new();
     let mut push =
         |severity, kind, member, line| events.push(Event { at: after.at, severity, kind, member, line });
 
-    if verdicts.0.kind != verdicts.1.kind {
-        let v = verdicts.1;
-        let line =
-            if v.reason.is_empty() { v.headline.clone() } else { format!("{}: {}", v.headline, v.reason) };
-        push(v.kind.severity(), EventKind::Verdict, None, line);
-    }
     if before.cluster_id.is_none()
         && let Some(id) = after.cluster_id
     {
@@ -86,6 +80,14 @@ pub fn between(before: &ClusterView, after: &ClusterView, verdicts: (&Verdict, &
     for alarm in before.alarms.iter().filter(|a| !after.alarms.contains(a)) {
         let line = format!("alarm {} of {} disarmed", alarm.kind, after.name_of(alarm.member));
         push(Severity::Note, EventKind::Alarm, Some(alarm.member), line);
+    }
+    if verdicts.0.kind != verdicts.1.kind {
+        let v = verdicts.1;
+        // The entries of the same moment are the reason, if there are any.
+        let told = !events.is_empty() || v.reason.is_empty();
+        let line = if told { v.headline.clone() } else { format!("{}: {}", v.headline, v.reason) };
+        let severity = v.kind.severity();
+        events.insert(0, Event { at: after.at, severity, kind: EventKind::Verdict, member: None, line });
     }
     events
 }
