@@ -9,7 +9,7 @@ use tui_input::Input;
 
 use super::keymap::Keymap;
 use crate::config::ThemeName;
-use crate::model::{ClusterView, Endpoint, Event, Finding, MemberId, Verdict};
+use crate::model::{ClusterView, Endpoint, Event, EventKind, Finding, MemberId, Severity, Verdict};
 use crate::poll::history::History;
 
 /// The views, in the order of their number keys.
@@ -100,6 +100,9 @@ pub struct Filter {
     pub editing: bool,
 }
 
+/// How long a message at the bottom stays.
+const TOAST: Duration = Duration::from_secs(4);
+
 /// Everything that the dashboard knows.
 #[derive(Debug)]
 pub struct State {
@@ -179,6 +182,23 @@ impl State {
             keymap: Arc::new(keymap),
             size: (80, 24),
         }
+    }
+
+    /// Shows a message at the bottom for a while.
+    pub fn say(&mut self, text: impl Into<String>, is_error: bool) {
+        let until = self.now.checked_add(TOAST).unwrap_or(self.now);
+        self.toast = Some(Toast { text: text.into(), is_error, until });
+    }
+
+    /// Puts something that was noticed before the start into the timeline.
+    pub fn remember_warning(&mut self, line: &str) {
+        self.timeline.push_back(Event {
+            at: self.now,
+            severity: Severity::Warning,
+            kind: EventKind::Finding,
+            member: None,
+            line: line.to_owned(),
+        });
     }
 
     /// The round trip to show for a member.

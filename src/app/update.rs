@@ -10,7 +10,7 @@ use super::INTERVALS;
 use super::key::{Key, KeyCode};
 use super::keymap::{ActionId, action};
 use super::palette;
-use super::state::{Overlay, RowKey, Screen, State, Toast};
+use super::state::{Overlay, RowKey, Screen, State};
 use crate::config::ThemeName;
 use crate::diagnose;
 use crate::model::event::between;
@@ -55,8 +55,6 @@ pub enum Effect {
 
 /// Entries kept in the timeline.
 const TIMELINE: usize = 1_000;
-/// How long a toast stays.
-const TOAST: Duration = Duration::from_secs(4);
 /// The views in the order of Tab.
 pub const SCREENS: [Screen; 5] =
     [Screen::Overview, Screen::Member, Screen::Storage, Screen::Raft, Screen::Timeline];
@@ -265,7 +263,7 @@ fn on_paste(state: &mut State, text: &str) {
 
 fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
     if let Some(reason) = action(id).and_then(|a| a.unavailable(state)) {
-        toast(state, reason.to_owned(), true);
+        state.say(reason.to_owned(), true);
         return Vec::new();
     }
     match id {
@@ -303,7 +301,7 @@ fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
             } else {
                 "mouse off: text can be selected"
             };
-            toast(state, text.into(), false);
+            state.say(text, false);
             return vec![Effect::SetMouse(state.mouse)];
         }
         ActionId::Theme => next_theme(state),
@@ -312,11 +310,6 @@ fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
         ActionId::Quit => return vec![Effect::Quit],
     }
     Vec::new()
-}
-
-fn toast(state: &mut State, text: String, is_error: bool) {
-    let until = state.now.checked_add(TOAST).unwrap_or(state.now);
-    state.toast = Some(Toast { text, is_error, until });
 }
 
 fn show(state: &mut State, screen: Screen) {
@@ -384,7 +377,7 @@ fn set_interval(state: &mut State, faster: bool) -> Vec<Effect> {
     } else {
         crate::model::units::age(*next)
     };
-    toast(state, format!("polling every {shown}"), false);
+    state.say(format!("polling every {shown}"), false);
     vec![Effect::SetInterval(*next)]
 }
 
@@ -404,7 +397,7 @@ fn copy(state: &mut State) -> Vec<Effect> {
         })
     };
     let Some(text) = text else { return Vec::new() };
-    toast(state, format!("copied if the terminal allows it: {text}"), false);
+    state.say(format!("copied if the terminal allows it: {text}"), false);
     vec![Effect::Copy(text)]
 }
 
@@ -416,7 +409,7 @@ fn next_theme(state: &mut State) {
         ThemeName::Mono => (ThemeName::Dark, "dark"),
     };
     state.look.theme = theme;
-    toast(state, format!("theme {name}"), false);
+    state.say(format!("theme {name}"), false);
 }
 
 #[cfg(test)]

@@ -1,22 +1,275 @@
-//! placeholder
-use super::args::Cli;
-use super::exit::Exit;
-use crate::app::state::Access;
-use crate::config::Settings;
-use crate::poll;
+//! The dashboard's loop: one select, one draw. Ties together poll, app, ui and term.
+
+use std::sync::Arc;
+use std::time::Duration;
+
 use color_eyre::Result;
+use color_eyre::eyre::eyre;
+use jiff::Timestamp;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::args::Cli;
+use super::connect::{METRICS_EVERY, access, endpoints, settings};
+use super::exit::Exit;
+use crate::app::state::{Access, Look};
+use crate::app::update::next_deadline;
+use crate::app::{Effect, Keymap, Msg, State, update};
+use crate::config::{ColorChoice, Settings, ThemeName};
+use crate::etcd::Dialer;
+use crate::model::{ClusterView, Endpoint};
+use crate::poll::{self, Poll};
+use crate::term::{self, Depth, Guard, Input, Painter, Signal, Signals};
+use crate::ui;
+
+/// Two frames are at least so far apart, unless a key was pressed.
+const FRAME: Duration = Duration::from_millis(33);
+
+/// What to open the dashboard on.
 pub(super) enum Opening {
+    /// Everything is known.
     Ready(poll::Options),
+    /// The endpoints have to be looked up first: the future does that.
+    Discover(Box<crate::etcd::Access>, Box<Settings>),
 }
+
+/// Refuses early, before anything is started, where no dashboard can be shown.
 pub(super) fn need_terminal() -> Result<()> {
-    Ok(())
+    Guard::possible().map_err(|reason| eyre!(reason))
 }
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
+
+/// The loop runs on the calling thread, everything else on one worker: drawing never waits for polling.
+pub(super) fn runtime() -> Result<Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(8)
+        .enable_all()
+        .build()?)
 }
-pub(super) fn open(_: &tokio::runtime::Runtime, _: &Settings, _: Opening, _: Access) -> Result<Exit> {
-    Ok(Exit::Done)
+
+pub(super) fn run(cli: &Cli) -> Result<Exit> {
+    need_terminal()?;
+    let settings = settings(cli)?;
+    let access_to = access(&settings)?;
+    let origin = settings.access_line();
+    let name = match (&settings.context, &settings.discovery_srv) {
+        (Some(context), _) => context.value.clone(),
+        (None, Some(domain)) if settings.endpoints.value.is_empty() => domain.value.clone(),
+        _ => name_of(&settings.endpoints.value),
+    };
+    let access = Access {
+        name,
+        origin,
+        read_only: settings.read_only.value.then(|| settings.read_only.origin.to_string()),
+        lab: false,
+    };
+    let opening = if settings.endpoints.value.is_empty() {
+        Opening::Discover(Box::new(access_to), Box::new(settings.clone()))
+    } else {
+        let endpoints = settings.endpoints.value.clone();
+        let dialer = Dialer::new(access_to, &endpoints)?;
+        Opening::Ready(poll::Options {
+            dialer,
+            endpoints,
+            interval: settings.interval.value,
+            metrics_every: Some(METRICS_EVERY),
+        })
+    };
+    open(&runtime()?, &settings, opening, access)
 }
-pub(super) fn run(_: &Cli) -> Result<Exit> {
-    Ok(Exit::Done)
+
+fn name_of(endpoints: &[Endpoint]) -> String {
+    match endpoints {
+        [] => String::new(),
+        [one] => one.to_string(),
+        [first, rest @ ..] => format!("{first} +{}", rest.len()),
+    }
+}
+
+/// Opens the dashboard and runs it until it is left.
+pub(super) fn open(runtime: &Runtime, settings: &Settings, opening: Opening, access: Access) -> Result<Exit> {
+    let bindings = settings.keys.iter().map(|k| (k.action.as_str(), k.keys.as_slice(), k.line));
+    let keymap = Keymap::with(bindings)?;
+    let color = match settings.color.value {
+        ColorChoice::Auto => None,
+        ColorChoice::Always => Some(true),
+        ColorChoice::Never => Some(false),
+    };
+    let depth = term::color::depth(color, &|name| std::env::var(name).ok());
+    let theme = if depth == Depth::Mono { ThemeName::Mono } else { settings.theme.value };
+    let look = Look { theme, ascii: settings.ascii.value };
+    let typed = match &opening {
+        Opening::Ready(options) => options.endpoints.as_slice(),
+        Opening::Discover(..) => &[],
+    };
+    let view = Arc::new(poll::merge::Merger::new(typed).view(Timestamp::now()));
+    let mut state = State::new(view, access, look, keymap, settings.interval.value);
+    for warning in &settings.warnings {
+        state.remember_warning(warning);
+    }
+    let guard = Guard::take()?;
+    let outcome = runtime.block_on(Loop::run(state, opening, depth, &guard));
+    drop(guard);
+    outcome
+}
+
+struct Loop<'a> {
+    state: State,
+    painter: Painter,
+    guard: &'a Guard,
+    poll: Option<Poll>,
+    /// When the last frame was drawn.
+    drawn: Instant,
+    /// When the next one is due, if something changed.
+    due: Option<Instant>,
+}
+
+impl Loop<'_> {
+    async fn run(mut state: State, opening: Opening, depth: Depth, guard: &Guard) -> Result<Exit> {
+        state.size = Guard::size();
+        let mut this =
+            Loop { state, painter: Painter::new(depth), guard, poll: None, drawn: Instant::now(), due: None };
+        // The first frame, before anything is connected.
+        this.draw()?;
+        let mut signals = Signals::listen()?;
+        let mut input = Input::default();
+        let mut discovery = None;
+        let mut views = match opening {
+            Opening::Ready(options) => this.start(options),
+            Opening::Discover(access, settings) => {
+                discovery = Some(tokio::spawn(async move { look_up(*access, &settings).await }));
+                // Nothing comes on this one until the endpoints are known.
+                watch::channel(Arc::clone(&this.state.view)).1
+            }
+        };
+        let mut polling = discovery.is_none();
+        loop {
+            let deadline = this.deadline();
+            tokio::select! {
+                biased;
+                signal = signals.next() => match signal {
+                    Signal::End(number) => return Ok(Exit::Signal(number)),
+                    Signal::Suspend => this.suspend()?,
+                    Signal::Continue => {
+                        this.guard.retake()?;
+                        this.redraw_all();
+                    }
+                },
+                msg = input.next() => match msg {
+                    None => return Ok(Exit::Signal(1)), // the terminal is gone, as with SIGHUP
+                    Some(msg) => {
+                        if let Some(exit) = this.take(msg)? {
+                            return Ok(exit);
+                        }
+                        this.draw()?;
+                    }
+                },
+                found = async { discovery.as_mut().map(|d| d) .ok_or(())?.await.map_err(|_| ()) }, if discovery.is_some() => {
+                    discovery = None;
+                    match found {
+                        Ok(options) => views = this.start(options?),
+                        Err(()) => return Err(eyre!("looking up the endpoints failed")),
+                    }
+                    polling = true;
+                }
+                changed = views.changed(), if polling => {
+                    if changed.is_err() {
+                        polling = false;
+                        this.state.say("polling has ended by an internal error: leave and start again", true);
+                    } else {
+                        let view = Arc::clone(&views.borrow_and_update());
+                        this.take(Msg::View(view))?;
+                    }
+                    this.due.get_or_insert(this.drawn + FRAME);
+                }
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    if this.due.is_none() {
+                        this.take(Msg::Tick(Timestamp::now()))?;
+                    }
+                    this.draw()?;
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, options: poll::Options) -> watch::Receiver<Arc<ClusterView>> {
+        let poll = Poll::start(options);
+        let views = poll.views();
+        self.poll = Some(poll);
+        views
+    }
+
+    /// The next moment at which something has to be drawn without anybody doing anything.
+    fn deadline(&self) -> Option<Instant> {
+        if self.due.is_some() {
+            return self.due;
+        }
+        let at = next_deadline(&self.state)?;
+        let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+        Some(Instant::now() + wait)
+    }
+
+    fn draw(&mut self) -> Result<()> {
+        let (width, height) = self.state.size;
+        let mut frame = Painter::blank(width, height);
+        ui::draw(&self.state, frame.area, &mut frame);
+        self.painter.paint(frame)?;
+        self.drawn = Instant::now();
+        self.due = None;
+        Ok(())
+    }
+
+    fn redraw_all(&mut self) {
+        self.state.size = Guard::size();
+        self.painter.forget();
+        self.due = Some(Instant::now());
+    }
+
+    fn suspend(&mut self) -> Result<()> {
+        self.guard.release();
+        term::signals::stop_job()?;
+        // Stopped here until SIGCONT.
+        self.guard.retake()?;
+        if self.state.mouse {
+            self.guard.set_mouse(true)?;
+        }
+        self.redraw_all();
+        Ok(())
+    }
+
+    /// Changes the state and does what follows from it. Some: leave.
+    fn take(&mut self, msg: Msg) -> Result<Option<Exit>> {
+        for effect in update(&mut self.state, msg) {
+            match effect {
+                Effect::PollNow => {
+                    if let Some(poll) = &self.poll {
+                        poll.poll_now();
+                    }
+                }
+                Effect::SetInterval(pause) => {
+                    if let Some(poll) = &self.poll {
+                        poll.set_interval(pause);
+                    }
+                }
+                Effect::Copy(text) => term::clipboard::copy(&text)?,
+                Effect::SetMouse(on) => self.guard.set_mouse(on)?,
+                Effect::Redraw => self.redraw_all(),
+                Effect::Suspend => self.suspend()?,
+                Effect::Quit => return Ok(Some(Exit::Done)),
+            }
+        }
+        Ok(None)
+    }
+}
+
+async fn look_up(access: crate::etcd::Access, settings: &Settings) -> Result<poll::Options> {
+    let endpoints = endpoints(settings).await?;
+    let dialer = Dialer::new(access, &endpoints)?;
+    Ok(poll::Options {
+        dialer,
+        endpoints,
+        interval: settings.interval.value,
+        metrics_every: Some(METRICS_EVERY),
+    })
 }

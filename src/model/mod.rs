@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod endpoint;
 pub mod event;
 pub mod finding;
+pub mod glossary;
 pub mod ids;
 pub mod member;
 pub mod status;

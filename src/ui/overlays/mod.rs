@@ -1,0 +1,5 @@
+//! What lies over a view.
+
+pub(super) mod explain;
+pub(super) mod help;
+pub(super) mod palette;

@@ -1,0 +1,221 @@
+//! 2: everything about the selected member.
+
+use std::time::Duration;
+
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::app::State;
+use crate::model::units::{age, grouped, latency, percent};
+use crate::model::{ForeignText, MemberView};
+use crate::poll::history::FINE_SPAN;
+use crate::ui::canvas::{Canvas, below, row, wrap};
+use crate::ui::widgets::bar::{self, Parts};
+use crate::ui::widgets::{chart, members};
+
+/// A group of lines: title, and label with value.
+struct Group {
+    title: &'static str,
+    lines: Vec<(&'static str, String, Style)>,
+}
+
+pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
+    let Some(m) = state.selected_row().and_then(|i| state.view.members.get(i)) else {
+        canvas.text(area, 1, "no member is known yet", canvas.theme.dim);
+        return;
+    };
+    let groups = groups(state, canvas, m);
+    let wide = area.width >= 100;
+    let columns = if wide { 2 } else { 1 };
+    let column_width = area.width / columns;
+    // Lines of both columns are made first, so that scrolling moves them together.
+    let mut cursors = [0_u16; 2];
+    for (i, group) in groups.iter().enumerate() {
+        let side = if wide { i % 2 } else { 0 };
+        let x = area.x + if side == 1 { column_width } else { 0 };
+        let width = column_width.saturating_sub(if wide && side == 0 { 2 } else { 0 });
+        let start = i32::from(cursors[side]) - i32::from(state.scroll);
+        let used = group_at(canvas, Rect { x, width, ..area }, start, group);
+        cursors[side] += used + 1;
+    }
+    let lowest = cursors[0].max(cursors[1]).saturating_sub(state.scroll);
+    let rest = below(area, lowest);
+    if rest.height >= 6 {
+        let inner = canvas.section(Rect { height: rest.height.min(12), ..rest }, "File, last 15 min");
+        if let Some(ring) = m.id.and_then(|id| state.history.ring(id)) {
+            chart::draw(canvas, inner, ring.fine(), state.now, FINE_SPAN);
+        }
+    }
+}
+
+/// Draws a group whose first line is at `start` (it may be above the area); the lines that it takes.
+fn group_at(canvas: &mut Canvas<'_>, area: Rect, start: i32, group: &Group) -> u16 {
+    let theme = canvas.theme;
+    let mut y = start;
+    let mut line = |canvas: &mut Canvas<'_>, draw: &dyn Fn(&mut Canvas<'_>, Rect)| {
+        if let Ok(at) = u16::try_from(y)
+            && at < area.height
+        {
+            draw(canvas, row(area, at));
+        }
+        y += 1;
+    };
+    line(canvas, &|canvas, at| {
+        canvas.section(at, group.title);
+    });
+    for (label, value, style) in &group.lines {
+        for (i, part) in wrap(value, area.width.saturating_sub(17)).into_iter().enumerate() {
+            line(canvas, &|canvas, at| {
+                canvas.text(at, 1, if i == 0 { label } else { "" }, theme.dim);
+                canvas.text(at, 16, &part, *style);
+            });
+        }
+    }
+    u16::try_from(y - start).unwrap_or(0)
+}
+
+fn join(texts: &[ForeignText]) -> String {
+    texts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[allow(clippy::too_many_lines)] // a list of what is known, one line each
+fn groups(state: &State, canvas: &Canvas<'_>, m: &MemberView) -> Vec<Group> {
+    let theme = canvas.theme;
+    let dash = canvas.glyphs.dash;
+    let text = |value: Option<String>| match value {
+        Some(v) => (v, theme.text),
+        None => (dash.to_owned(), theme.dim),
+    };
+    let line = |label: &'static str, value: Option<String>| {
+        let (value, style) = text(value);
+        (label, value, style)
+    };
+    let s = m.status.as_ref();
+    let metrics = m.metrics.as_ref();
+    let since = Duration::try_from(state.now.duration_since(m.since)).unwrap_or_default();
+    let mut identity = vec![
+        line("name", Some(m.label())),
+        line("id", m.id.map(|id| id.to_string())),
+        line("endpoint", m.endpoint.as_ref().map(ToString::to_string)),
+    ];
+    if !m.also_at.is_empty() {
+        let also: Vec<_> = m.also_at.iter().map(ToString::to_string).collect();
+        identity.push(line("also at", Some(also.join(", "))));
+    }
+    identity.extend([
+        line("client urls", Some(join(&m.client_urls)).filter(|t| !t.is_empty())),
+        line("peer urls", Some(join(&m.peer_urls)).filter(|t| !t.is_empty())),
+        line("version", s.map(|s| s.version.to_string())),
+        line("storage", s.and_then(|s| s.storage_version.as_ref()).map(ToString::to_string)),
+        line(
+            "certificate",
+            m.certificate
+                .as_ref()
+                .map(|c| format!("{} until {}", c.subject, c.not_after.strftime("%Y-%m-%d"))),
+        ),
+    ]);
+    let state_text = format!("{} {} for {}", canvas.glyphs.state(m.state), m.state.word(), age(since));
+    let mut health = vec![("state", state_text, theme.state(m.state))];
+    if let Some(detail) = &m.detail {
+        health.push(("reason", detail.to_string(), theme.state(m.state)));
+    }
+    health.extend([
+        line("role", Some(m.role.word().to_owned())),
+        line("ping", state.ping(m).map(latency)),
+        line(
+            "figures",
+            m.figures_age(state.now)
+                .map(|a| if a < Duration::from_secs(3) { "now".into() } else { format!("{} old", age(a)) }),
+        ),
+        line(
+            "alarms",
+            Some(m.alarms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+                .filter(|t| !t.is_empty()),
+        ),
+        line("errors", s.map(|s| join(&s.errors)).filter(|t| !t.is_empty())),
+    ]);
+    let raft = vec![
+        line("leader", s.and_then(|s| s.leader).map(|id| state.view.name_of(id))),
+        line("term", s.map(|s| grouped(s.raft_term.0))),
+        line("commit index", s.map(|s| grouped(s.raft_index.0))),
+        line("applied index", s.map(|s| grouped(s.raft_applied_index.0))),
+        line("lag", m.lag.map(|l| format!("{} entries behind the leader", grouped(l)))),
+        line(
+            "proposals",
+            metrics.and_then(|x| {
+                Some(format!(
+                    "{} committed, {} pending, {} failed",
+                    grouped(x.proposals_committed?),
+                    x.proposals_pending?,
+                    x.proposals_failed?
+                ))
+            }),
+        ),
+        line(
+            "elections",
+            metrics.and_then(|x| x.leader_changes).map(|n| format!("{n} leader changes since its start")),
+        ),
+    ];
+    let share = s.and_then(|s| Some(s.db_size_in_use?.share_of(s.db_size?)));
+    let storage = vec![
+        line("db size", s.and_then(|s| s.db_size).map(|b| b.to_string())),
+        line(
+            "in use",
+            s.and_then(|s| s.db_size_in_use)
+                .map(|b| format!("{b}{}", share.map_or_else(String::new, |p| format!(" ({})", percent(p))))),
+        ),
+        line("reclaimable", s.and_then(crate::model::MemberStatus::reclaimable).map(|b| b.to_string())),
+        line(
+            "quota",
+            m.quota().map(|(q, source)| {
+                let of = s
+                    .and_then(|s| s.db_size)
+                    .map_or_else(String::new, |size| format!(", {} full", percent(size.share_of(q))));
+                let from = match source {
+                    crate::model::member::QuotaSource::Status => "Status",
+                    crate::model::member::QuotaSource::Metrics => "/metrics",
+                };
+                format!("{q}{of} (from {from})")
+            }),
+        ),
+        line("keys", metrics.and_then(|x| x.keys).map(grouped)),
+        line("revision", s.map(|s| grouped(u64::try_from(s.revision.0).unwrap_or_default()))),
+    ];
+    let commit = metrics.zip(m.metrics_before.as_ref()).and_then(|(now, before)| {
+        now.backend_commit.as_ref()?.quantile_since(before.backend_commit.as_ref()?, 0.99)
+    });
+    let mut process = vec![
+        line("fsync p99", members::fsync_p99(m).map(latency)),
+        line("commit p99", commit.map(latency)),
+        line("memory", metrics.and_then(|x| x.resident_memory).map(|b| b.to_string())),
+        line(
+            "open files",
+            metrics.and_then(|x| Some(format!("{} of {}", grouped(x.open_fds?), grouped(x.max_fds?)))),
+        ),
+        line(
+            "up",
+            metrics
+                .and_then(|x| x.started_at)
+                .map(|at| age(Duration::try_from(state.now.duration_since(at)).unwrap_or_default())),
+        ),
+    ];
+    if let Some(reason) = &m.metrics_error {
+        process.push(("no metrics", reason.to_string(), theme.warning));
+    }
+    vec![
+        Group { title: "Health", lines: health },
+        Group { title: "Identity", lines: identity },
+        Group { title: "Storage", lines: storage },
+        Group { title: "Raft", lines: raft },
+        Group { title: "Process, from /metrics", lines: process },
+    ]
+}
+
+/// For the storage view: a member's bar with its figures.
+pub(super) fn bar_line(canvas: &mut Canvas<'_>, area: Rect, m: &MemberView, whole: crate::model::Bytes) {
+    if let Some(parts) = Parts::of(m, whole) {
+        bar::draw(canvas, area, parts);
+    } else {
+        canvas.text(area, 0, "no figures", canvas.theme.dim);
+    }
+}

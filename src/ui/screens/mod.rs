@@ -1,0 +1,35 @@
+//! The views. A new one is one file and one line in [`TABLE`].
+
+mod member;
+mod overview;
+mod raft;
+mod storage;
+mod timeline;
+
+use ratatui::layout::Rect;
+
+use super::canvas::Canvas;
+use crate::app::State;
+use crate::app::state::Screen;
+
+/// One view.
+pub(super) struct View {
+    pub(super) id: Screen,
+    pub(super) title: &'static str,
+    draw: fn(&State, &mut Canvas<'_>, Rect),
+}
+
+/// Every view, in the order of their keys.
+pub(super) const TABLE: &[View] = &[
+    View { id: Screen::Overview, title: "Overview", draw: overview::draw },
+    View { id: Screen::Member, title: "Member", draw: member::draw },
+    View { id: Screen::Storage, title: "Storage", draw: storage::draw },
+    View { id: Screen::Raft, title: "Raft", draw: raft::draw },
+    View { id: Screen::Timeline, title: "Timeline", draw: timeline::draw },
+];
+
+pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
+    if let Some(view) = TABLE.iter().find(|v| v.id == state.screen) {
+        (view.draw)(state, canvas, area);
+    }
+}

@@ -1,0 +1,53 @@
+//! 1: all members, what is wrong, storage and the latest events.
+
+use ratatui::layout::Rect;
+
+use crate::app::State;
+use crate::poll::history::FINE_SPAN;
+use crate::ui::canvas::{Canvas, below, row};
+use crate::ui::screens::timeline;
+use crate::ui::widgets::{chart, findings, members};
+
+pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
+    // The findings keep at least three rows; the table scrolls if it must.
+    let wanted = members::rows_wanted(state);
+    let table = wanted.min(area.height.saturating_sub(4).max(3));
+    members::draw(state, canvas, Rect { height: table, ..area });
+    // A blank row between, where there is room for it.
+    let gap = u16::from(area.height > table + 6);
+    let rest = below(area, table + gap);
+    let found = u16::try_from(state.findings.len().max(1)).unwrap_or(u16::MAX).saturating_add(1);
+    let found = found.min(if rest.height > 12 { rest.height / 2 } else { rest.height });
+    findings::draw(state, canvas, Rect { height: found, ..rest });
+    let rest = below(rest, found + gap);
+    if rest.height < 4 {
+        return;
+    }
+    // Side by side where it is wide, one above the other where it is high.
+    if rest.width >= 100 {
+        let left = Rect { width: rest.width / 2, ..rest };
+        let right = Rect { x: rest.x + left.width + 2, width: rest.width - left.width - 2, ..rest };
+        storage(state, canvas, left);
+        timeline::latest(state, canvas, right);
+    } else if rest.height >= 12 {
+        let top = rest.height / 2;
+        storage(state, canvas, Rect { height: top, ..rest });
+        timeline::latest(state, canvas, below(rest, top + 1));
+    } else {
+        timeline::latest(state, canvas, rest);
+    }
+}
+
+/// The file of the selected member over the last quarter of an hour.
+fn storage(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
+    let member = state.selected_row().and_then(|i| state.view.members.get(i));
+    let label = member.map(crate::model::MemberView::label).unwrap_or_default();
+    let area = Rect { height: area.height.min(12), ..area };
+    let inner = canvas.section(area, &format!("Storage of {label}, last 15 min"));
+    match member.and_then(|m| state.history.ring(m.id?)) {
+        Some(ring) => chart::draw(canvas, inner, ring.fine(), state.now, FINE_SPAN),
+        None => {
+            canvas.text(row(inner, 0), 1, "no figures yet", canvas.theme.dim);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! 4: term, index, applied, lag, elections, proposals, round trips between peers.
+
+use ratatui::layout::Rect;
+
+use crate::app::State;
+use crate::model::units::{grouped, latency};
+use crate::model::{MemberId, MemberView};
+use crate::ui::canvas::{Canvas, below, pad, row, width};
+use crate::ui::widgets::chart;
+
+pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
+    let shown = state.rows();
+    let height = u16::try_from(shown.len() + 2).unwrap_or(u16::MAX).min(area.height);
+    log(state, canvas, Rect { height, ..area }, &shown);
+    let rest = below(area, height + 1);
+    let counters_height = height.min(rest.height);
+    counters(state, canvas, Rect { height: counters_height, ..rest }, &shown);
+    let rest = below(rest, counters_height + 1);
+    if rest.height >= 4 {
+        peers(state, canvas, rest, &shown);
+    }
+}
+
+type Cells<'a> = dyn Fn(&MemberView) -> Vec<String> + 'a;
+
+/// A table of members with right-leaning figures.
+fn table(
+    state: &State,
+    canvas: &mut Canvas<'_>,
+    area: Rect,
+    shown: &[usize],
+    head: &[(&str, u16)],
+    cells: &Cells<'_>,
+) {
+    let theme = canvas.theme;
+    let ellipsis = canvas.glyphs.ellipsis;
+    let names = shown.iter().map(|i| width(&state.view.members[*i].label())).max().unwrap_or(4).clamp(6, 20);
+    let mut x = names + 4;
+    canvas.text(area, 3, "MEMBER", theme.dim);
+    for (title, w) in head {
+        canvas.text(area, x, &pad(title, *w, true, ellipsis), theme.dim);
+        x += w + 2;
+    }
+    let selected = state.selected_row();
+    for (y, i) in (1_u16..).zip(shown) {
+        let m = &state.view.members[*i];
+        let line = row(area, y);
+        let style = if m.state.answers() { theme.text } else { theme.dim };
+        canvas.text(line, 3, &canvas.fit(&m.label(), names), theme.strong);
+        let mut x = names + 4;
+        for ((_, w), cell) in head.iter().zip(cells(m)) {
+            canvas.text(line, x, &pad(&cell, *w, true, ellipsis), style);
+            x += w + 2;
+        }
+        if selected == Some(*i) {
+            canvas.text(line, 1, canvas.glyphs.cursor, theme.key);
+            canvas.shade(line, theme.selected);
+        }
+    }
+}
+
+fn log(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize]) {
+    let inner = canvas.section(area, "Log: what each member says of itself");
+    let dash = canvas.glyphs.dash.to_owned();
+    let head = [("SAYS LEADER", 12), ("TERM", 6), ("COMMITTED", 13), ("APPLIED", 13), ("LAG", 8)];
+    let cells = |m: &MemberView| {
+        let s = m.status.as_ref();
+        let or_dash = |t: Option<String>| t.unwrap_or_else(|| dash.clone());
+        vec![
+            or_dash(s.map(|s| s.leader.map_or_else(|| "nobody".into(), |id| state.view.name_of(id)))),
+            or_dash(s.map(|s| s.raft_term.0.to_string())),
+            or_dash(s.map(|s| grouped(s.raft_index.0))),
+            or_dash(s.map(|s| grouped(s.raft_applied_index.0))),
+            or_dash(m.lag.map(grouped)),
+        ]
+    };
+    table(state, canvas, inner, shown, &head, &cells);
+    // Committed entries a second, where there is room for a line of levels.
+    let names = shown.iter().map(|i| width(&state.view.members[*i].label())).max().unwrap_or(4).clamp(6, 20);
+    let used = names + 4 + head.iter().map(|(_, w)| w + 2).sum::<u16>();
+    if inner.width < used + 16 {
+        return;
+    }
+    let room = (inner.width - used - 1).min(60);
+    canvas.text(inner, used, "ENTRIES COMMITTED, last minutes", canvas.theme.dim);
+    for (y, i) in (1_u16..).zip(shown) {
+        let Some(ring) = state.view.members[*i].id.and_then(|id| state.history.ring(id)) else { continue };
+        let newest: Vec<_> = ring.fine().iter().rev().take(usize::from(room) + 1).collect();
+        let steps: Vec<_> = newest
+            .windows(2)
+            .rev()
+            .map(|w| {
+                Some(f64::from(u32::try_from(w[1].raft_index?.behind(w[0].raft_index?)).unwrap_or(u32::MAX)))
+            })
+            .collect();
+        let line = row(inner, y);
+        chart::sparkline(canvas, Rect { x: line.x + used, width: room, ..line }, &steps);
+    }
+}
+
+fn counters(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize]) {
+    let inner = canvas.section(area, "Proposals and elections, since each member's start (/metrics)");
+    let dash = canvas.glyphs.dash.to_owned();
+    let head = [
+        ("PENDING", 8),
+        ("FAILED", 8),
+        ("LEADER CHANGES", 14),
+        ("SLOW APPLIES", 12),
+        ("HEARTBEATS LOST", 15),
+    ];
+    let cells = |m: &MemberView| {
+        let x = m.metrics.as_ref();
+        let figure = |n: Option<u64>| n.map_or_else(|| dash.clone(), grouped);
+        vec![
+            figure(x.and_then(|x| x.proposals_pending)),
+            figure(x.and_then(|x| x.proposals_failed)),
+            figure(x.and_then(|x| x.leader_changes)),
+            figure(x.and_then(|x| x.slow_applies)),
+            figure(x.and_then(|x| x.heartbeat_failures)),
+        ]
+    };
+    table(state, canvas, inner, shown, &head, &cells);
+}
+
+fn peers(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize]) {
+    let inner = canvas.section(area, "Round trips between peers, p99 of the last seconds (/metrics)");
+    let ids: Vec<MemberId> = shown.iter().filter_map(|i| state.view.members[*i].id).collect();
+    let names: Vec<String> = ids.iter().map(|id| format!("to {}", state.view.name_of(*id))).collect();
+    let head: Vec<(&str, u16)> = names.iter().map(|n| (n.as_str(), width(n).clamp(8, 16))).collect();
+    let dash = canvas.glyphs.dash.to_owned();
+    let cells =
+        |m: &MemberView| {
+            ids.iter()
+                .map(|to| {
+                    if m.id == Some(*to) {
+                        String::new()
+                    } else {
+                        rtt(m, *to).unwrap_or_else(|| dash.clone())
+                    }
+                })
+                .collect()
+        };
+    table(state, canvas, inner, shown, &head, &cells);
+}
+
+fn rtt(m: &MemberView, to: MemberId) -> Option<String> {
+    let find =
+        |x: &crate::model::MetricsSample| x.peer_rtt.iter().find(|(id, _)| *id == to).map(|(_, h)| h.clone());
+    let now = m.metrics.as_ref().and_then(find)?;
+    let before = m.metrics_before.as_ref().and_then(find)?;
+    now.quantile_since(&before, 0.99).map(latency)
+}

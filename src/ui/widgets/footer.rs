@@ -1,0 +1,70 @@
+//! The footer: the keys that matter, a message, or the filter that is being typed.
+
+use ratatui::layout::Rect;
+
+use crate::app::State;
+use crate::app::keymap::ACTIONS;
+use crate::app::state::Screen;
+use crate::ui::canvas::{Canvas, row, width};
+use crate::ui::screens;
+
+/// Rows.
+pub(in crate::ui) const HEIGHT: u16 = 2;
+
+pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
+    views(state, canvas, row(area, 0));
+    let line = row(area, 1);
+    let theme = canvas.theme;
+    if state.filter.editing || !state.filter.input.value().is_empty() {
+        let mut x = canvas.spans(line, 1, &[("/", theme.key), (state.filter.input.value(), theme.strong)]);
+        if state.filter.editing {
+            x = canvas.text(line, x, " ", theme.selected.patch(theme.badge));
+        }
+        let shown = format!("   {} of {} rows   ", state.rows().len(), state.view.members.len());
+        x = canvas.text(line, x, &shown, theme.dim);
+        canvas.text(
+            line,
+            x,
+            if state.filter.editing { "enter keep   esc clear" } else { "esc clear" },
+            theme.dim,
+        );
+        return;
+    }
+    if let Some(toast) = &state.toast {
+        let style = if toast.is_error { theme.warning } else { theme.accent };
+        canvas.text(line, 1, &toast.text, style);
+        return;
+    }
+    let mut x = 1;
+    for action in ACTIONS {
+        let (Some(word), Some(key)) = (action.footer, state.keymap.keys(action.id).first()) else { continue };
+        let key = key.to_string();
+        if x + width(&key) + width(word) + 3 > line.width {
+            break;
+        }
+        let style = if action.unavailable(state).is_some() { theme.rule } else { theme.dim };
+        x = canvas.spans(line, x, &[(&key, theme.key), (" ", theme.dim), (word, style), ("  ", theme.dim)]);
+    }
+}
+
+/// The views with their keys, the open one marked.
+fn views(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
+    let theme = canvas.theme;
+    let rule = canvas.glyphs.rule.repeat(usize::from(area.width));
+    canvas.text(area, 0, &rule, theme.rule);
+    let mut x = 1;
+    for screen in screens::TABLE {
+        let keys = state.keymap.keys(crate::app::ActionId::Show(screen.id));
+        let key = keys.first().map(ToString::to_string).unwrap_or_default();
+        let open = screen.id == state.screen;
+        let style = if open { theme.badge } else { theme.dim };
+        x = canvas.text(area, x, &format!(" {key} {} ", screen.title), style);
+    }
+    if state.screen == Screen::Overview {
+        return;
+    }
+    let back = " esc overview ";
+    if x + width(back) + 2 < area.width {
+        canvas.right(Rect { width: area.width - 1, ..area }, back, theme.dim);
+    }
+}

@@ -1,0 +1,138 @@
+//! The header: the verdict and its reason, and what is true of the whole cluster.
+
+use std::time::Duration;
+
+use ratatui::layout::Rect;
+
+use crate::app::State;
+use crate::model::VerdictKind;
+use crate::model::units::{age, grouped, percent};
+use crate::ui::canvas::{Canvas, row, width, wrap};
+
+/// Rows: the verdict, what is true of the cluster, and the reason, in up to two rows.
+pub(in crate::ui) fn height(state: &State, columns: u16) -> u16 {
+    2 + u16::try_from(reason_lines(state, columns).len()).unwrap_or(0)
+}
+
+fn reason_lines(state: &State, columns: u16) -> Vec<String> {
+    if state.verdict.reason.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = wrap(&state.verdict.reason, columns.saturating_sub(4));
+    if lines.len() > 2 {
+        let rest = lines.split_off(1).join(" ");
+        lines.push(rest);
+    }
+    lines
+}
+
+pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
+    let theme = canvas.theme;
+    let first = row(area, 0);
+    let v = &state.verdict;
+    // The right end first: the verdict may take all that is left of it.
+    let mode = if state.access.read_only.is_some() { " READ-ONLY MODE " } else { "" };
+    let frozen = if state.frozen() { " FROZEN " } else { "" };
+    let lab = if state.access.lab { " LAB " } else { "" };
+    let clock = state.now.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M").to_string();
+    let badges: Vec<_> = [lab, frozen, mode].into_iter().filter(|b| !b.is_empty()).collect();
+    let right: u16 = badges.iter().map(|b| width(b) + 1).sum::<u16>() + width(&clock) + 1;
+    let mut x = area.width.saturating_sub(right);
+    let room = Rect { width: x, ..first };
+    for badge in badges {
+        x = canvas.text(first, x, badge, theme.badge);
+        x = canvas.text(first, x, " ", theme.text);
+    }
+    canvas.text(first, x, &clock, theme.dim);
+
+    let glyph = canvas.glyphs.verdict(v.kind);
+    let mut x = canvas.spans(room, 0, &[(" etcdtop ", theme.dim)]);
+    let name = canvas.fit(&state.access.name, room.width / 3);
+    x = canvas.text(room, x, &name, theme.strong);
+    x = canvas.spans(room, x, &[("  ", theme.text), (glyph, theme.verdict(v.kind)), (" ", theme.text)]);
+    x = canvas.text(room, x, &v.headline, theme.verdict(v.kind));
+    let listed = state.view.listed();
+    if listed > 0 {
+        let members = format!("   {}/{listed} members", state.view.serving());
+        x = canvas.text(room, x, &members, theme.text);
+        if let Some(n) = state.view.can_lose() {
+            canvas.text(room, x, &format!(", can lose {n}"), if n == 0 { theme.warning } else { theme.text });
+        }
+    }
+    for (i, line) in reason_lines(state, area.width).iter().enumerate() {
+        let at = row(area, 1 + u16::try_from(i).unwrap_or(0));
+        let lead = if i == 0 { canvas.glyphs.branch } else { " " };
+        let x = canvas.spans(at, 1, &[(lead, theme.dim), (" ", theme.text)]);
+        canvas.text(at, x, line, theme.verdict(v.kind));
+    }
+    facts(state, canvas, row(area, area.height.saturating_sub(1)));
+}
+
+/// One line of figures, the most important first; what has no room is left out whole.
+fn facts(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
+    let theme = canvas.theme;
+    let view = &state.view;
+    let mut facts: Vec<String> = Vec::new();
+    if let Some(leader) = view.leader {
+        let since = view.term.map_or_else(String::new, |t| format!(", term {}", t.0));
+        facts.push(format!("leader {}{since}", view.name_of(leader)));
+    } else if view.ever_answered() {
+        facts.push("no leader".into());
+    }
+    let fullest = view
+        .members
+        .iter()
+        .filter_map(|m| Some((m.status.as_ref()?.db_size?, m.quota()?.0)))
+        .max_by(|a, b| a.0.share_of(a.1).total_cmp(&b.0.share_of(b.1)));
+    if let Some((size, quota)) = fullest {
+        facts.push(format!("db {size} of {quota} ({})", percent(size.share_of(quota))));
+    }
+    if let Some(revision) = view.revision {
+        let rate = state
+            .history
+            .revision_rate()
+            .filter(|r| *r >= 0.5)
+            .map_or_else(String::new, |r| format!(" +{}/s", rounded(r)));
+        facts.push(format!("rev {}{rate}", grouped(u64::try_from(revision.0).unwrap_or_default())));
+    }
+    if view.ever_answered() {
+        facts.push(if v_writes(state) { "takes writes".into() } else { "no writes".into() });
+    }
+    if state.interval != Duration::from_secs(1) {
+        let pause = if state.interval.as_millis() < 1_000 {
+            format!("{} ms", state.interval.as_millis())
+        } else {
+            age(state.interval)
+        };
+        facts.push(format!("every {pause}"));
+    }
+    if !state.access.origin.is_empty() {
+        facts.push(format!("by {}", state.access.origin));
+    }
+    let separator = format!(" {} ", canvas.glyphs.dot);
+    let mut x = 1;
+    for (i, fact) in facts.iter().enumerate() {
+        let needed = width(fact) + if i > 0 { width(&separator) } else { 0 };
+        if i > 0 && x + needed > area.width {
+            continue;
+        }
+        if i > 0 {
+            x = canvas.text(area, x, &separator, theme.rule);
+        }
+        x = canvas.text(area, x, fact, theme.dim);
+    }
+}
+
+const fn v_writes(state: &State) -> bool {
+    matches!(state.verdict.kind, VerdictKind::Healthy | VerdictKind::Warning | VerdictKind::Degraded)
+}
+
+/// Two significant digits, so that a steady rate stands still.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // rates are small and not negative
+fn rounded(rate: f64) -> String {
+    if rate < 10.0 {
+        return format!("{:.0}", rate.max(1.0));
+    }
+    let step = 10_f64.powf(rate.log10().floor() - 1.0);
+    grouped(((rate / step).round() * step) as u64)
+}

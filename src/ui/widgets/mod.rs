@@ -1,0 +1,8 @@
+//! Parts of screens.
+
+pub(super) mod bar;
+pub(super) mod chart;
+pub(super) mod findings;
+pub(super) mod footer;
+pub(super) mod header;
+pub(super) mod members;
