@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tui_input::Input;
 
 use super::keymap::Keymap;
@@ -145,6 +146,8 @@ pub struct State {
     pub keymap: Arc<Keymap>,
     /// The moment that ages on screen count from.
     pub now: Timestamp,
+    /// The zone that times are shown in.
+    pub zone: TimeZone,
     /// Columns and rows of the terminal.
     pub size: (u16, u16),
 }
@@ -180,6 +183,7 @@ impl State {
             look,
             access,
             keymap: Arc::new(keymap),
+            zone: TimeZone::system(),
             size: (80, 24),
         }
     }

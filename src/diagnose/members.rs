@@ -40,7 +40,7 @@ pub(super) fn not_serving(view: &ClusterView, _: &History, found: &mut Vec<Findi
             MemberState::Failing => (Severity::Critical, "read its log"),
         };
         let detail = m.detail.as_ref().map_or_else(String::new, |d| format!(": {d}"));
-        let line = format!("{} {}{detail}", m.label(), m.state.word());
+        let line = format!("{} {}{detail}", m.label(), m.state.shown());
         found.push(finding(
             "member_not_serving",
             m.id,

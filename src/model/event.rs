@@ -172,7 +172,7 @@ const fn state_severity(state: MemberState) -> Severity {
 
 fn state_line(old: &MemberView, now: &MemberView) -> String {
     let detail = now.detail.as_ref().map_or_else(String::new, |d| format!(": {d}"));
-    format!("{} {} (was {}){detail}", now.label(), now.state.word(), old.state.word())
+    format!("{} {} (was {}){detail}", now.label(), now.state.shown(), old.state.shown())
 }
 
 impl VerdictKind {

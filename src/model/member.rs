@@ -90,6 +90,15 @@ impl MemberState {
         }
     }
 
+    /// The word for it on a screen.
+    #[must_use]
+    pub const fn shown(self) -> &'static str {
+        match self {
+            Self::NoLeader => "no leader",
+            other => other.word(),
+        }
+    }
+
     /// Whether the member answers calls.
     #[must_use]
     pub const fn answers(self) -> bool {

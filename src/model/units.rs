@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use humansize::{BINARY, FormatSizeOptions};
 
-/// `1.28 GiB`, `281 MiB`, `20 KiB`, `512 B`: two decimals from GiB up, none below.
+/// `1.28 GiB`, `281 MiB`, `2.8 MiB`, `20 KiB`, `512 B`: two decimals from GiB up, one below 10 MiB, else none.
 #[must_use]
 pub fn bytes(n: u64) -> String {
     const GIB: u64 = 1 << 30;
-    let decimals = if n >= GIB { 2 } else { 0 };
+    const MIB: u64 = 1 << 20;
+    let decimals = match n {
+        GIB.. => 2,
+        MIB..10_000_000 => 1,
+        _ => 0,
+    };
     let options = FormatSizeOptions::from(BINARY).decimal_places(decimals).decimal_zeroes(decimals);
     humansize::format_size(n, options)
 }
@@ -90,6 +95,7 @@ mod tests {
             (0, "0 B"),
             (512, "512 B"),
             (20_480, "20 KiB"),
+            (2_936_013, "2.8 MiB"),
             (47_185_920, "45 MiB"),
             (1_377_964_032, "1.28 GiB"),
             (8 << 30, "8.00 GiB"),

@@ -92,17 +92,24 @@ impl<'a> Canvas<'a> {
             height: rows,
         };
         self.clear(frame);
-        let inner = self.section(frame, title);
-        let inside = Rect {
-            x: inner.x + 1,
-            width: inner.width.saturating_sub(2),
-            height: inner.height.saturating_sub(1),
-            ..inner
-        };
-        let last = Rect { y: frame.bottom().saturating_sub(1), height: 1, ..frame };
-        let rule = self.glyphs.rule.repeat(usize::from(columns));
-        self.text(last, 0, &rule, self.theme.rule);
-        inside
+        if frame.height < 2 || frame.width < 6 {
+            return Rect { height: 0, ..frame };
+        }
+        let [upper_left, upper_right, lower_left, lower_right] = self.glyphs.corners;
+        let (side, rule) = (self.glyphs.side, self.glyphs.rule);
+        let style = self.theme.dim;
+        let dashes = rule.repeat(usize::from(columns - 2));
+        self.text(frame, 0, &format!("{upper_left}{dashes}{upper_right}"), style);
+        let bottom = row(frame, frame.height - 1);
+        self.text(bottom, 0, &format!("{lower_left}{dashes}{lower_right}"), style);
+        for y in 1..frame.height - 1 {
+            let line = row(frame, y);
+            self.text(line, 0, side, style);
+            self.right(line, side, style);
+        }
+        let title = format!(" {title} ");
+        self.text(Rect { width: frame.width - 2, ..frame }, 2, &title, self.theme.strong);
+        Rect { x: frame.x + 2, y: frame.y + 1, width: frame.width - 4, height: frame.height - 2 }
     }
 }
 

@@ -125,6 +125,9 @@ pub(super) struct Glyphs {
     /// Eighths of a cell, from nothing to full; ASCII has three levels.
     pub(super) levels: &'static [&'static str],
     pub(super) dot: &'static str,
+    /// Of boxes: upper left, upper right, lower left, lower right, side.
+    pub(super) corners: [&'static str; 4],
+    pub(super) side: &'static str,
 }
 
 impl Glyphs {
@@ -147,6 +150,8 @@ impl Glyphs {
                 free: ".",
                 levels: &[" ", "_", "_", "-", "-", "=", "=", "#", "#"],
                 dot: "|",
+                corners: ["+", "+", "+", "+"],
+                side: "|",
             }
         } else {
             Self {
@@ -166,6 +171,8 @@ impl Glyphs {
                 free: "·",
                 levels: &[" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
                 dot: "·",
+                corners: ["┌", "┐", "└", "┘"],
+                side: "│",
             }
         }
     }

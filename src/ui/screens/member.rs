@@ -8,7 +8,6 @@ use ratatui::style::Style;
 use crate::app::State;
 use crate::model::units::{age, grouped, latency, percent};
 use crate::model::{ForeignText, MemberView};
-use crate::poll::history::FINE_SPAN;
 use crate::ui::canvas::{Canvas, below, row, wrap};
 use crate::ui::widgets::bar::{self, Parts};
 use crate::ui::widgets::{chart, members};
@@ -41,9 +40,9 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let lowest = cursors[0].max(cursors[1]).saturating_sub(state.scroll);
     let rest = below(area, lowest);
     if rest.height >= 6 {
-        let inner = canvas.section(Rect { height: rest.height.min(12), ..rest }, "File, last 15 min");
+        let inner = canvas.section(Rect { height: rest.height.min(12), ..rest }, "File");
         if let Some(ring) = m.id.and_then(|id| state.history.ring(id)) {
-            chart::draw(canvas, inner, ring.fine(), state.now, FINE_SPAN);
+            chart::draw(canvas, inner, ring.fine(), state.now, chart::window(ring.fine(), state.now));
         }
     }
 }
@@ -114,7 +113,7 @@ fn groups(state: &State, canvas: &Canvas<'_>, m: &MemberView) -> Vec<Group> {
                 .map(|c| format!("{} until {}", c.subject, c.not_after.strftime("%Y-%m-%d"))),
         ),
     ]);
-    let state_text = format!("{} {} for {}", canvas.glyphs.state(m.state), m.state.word(), age(since));
+    let state_text = format!("{} {} for {}", canvas.glyphs.state(m.state), m.state.shown(), age(since));
     let mut health = vec![("state", state_text, theme.state(m.state))];
     if let Some(detail) = &m.detail {
         health.push(("reason", detail.to_string(), theme.state(m.state)));
@@ -153,7 +152,7 @@ fn groups(state: &State, canvas: &Canvas<'_>, m: &MemberView) -> Vec<Group> {
         ),
         line(
             "elections",
-            metrics.and_then(|x| x.leader_changes).map(|n| format!("{n} leader changes since its start")),
+            metrics.and_then(|x| x.leader_changes).map(|n| format!("leader changes since its start: {n}")),
         ),
     ];
     let share = s.and_then(|s| Some(s.db_size_in_use?.share_of(s.db_size?)));

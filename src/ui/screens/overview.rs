@@ -3,7 +3,6 @@
 use ratatui::layout::Rect;
 
 use crate::app::State;
-use crate::poll::history::FINE_SPAN;
 use crate::ui::canvas::{Canvas, below, row};
 use crate::ui::screens::timeline;
 use crate::ui::widgets::{chart, findings, members};
@@ -43,9 +42,11 @@ fn storage(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let member = state.selected_row().and_then(|i| state.view.members.get(i));
     let label = member.map(crate::model::MemberView::label).unwrap_or_default();
     let area = Rect { height: area.height.min(12), ..area };
-    let inner = canvas.section(area, &format!("Storage of {label}, last 15 min"));
+    let inner = canvas.section(area, &format!("Storage of {label}"));
     match member.and_then(|m| state.history.ring(m.id?)) {
-        Some(ring) => chart::draw(canvas, inner, ring.fine(), state.now, FINE_SPAN),
+        Some(ring) => {
+            chart::draw(canvas, inner, ring.fine(), state.now, chart::window(ring.fine(), state.now))
+        }
         None => {
             canvas.text(row(inner, 0), 1, "no figures yet", canvas.theme.dim);
         }

@@ -123,7 +123,7 @@ fn counters(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize])
 }
 
 fn peers(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize]) {
-    let inner = canvas.section(area, "Round trips between peers, p99 of the last seconds (/metrics)");
+    let inner = canvas.section(area, "Round trips between peers, p99 since each member's start (/metrics)");
     let ids: Vec<MemberId> = shown.iter().filter_map(|i| state.view.members[*i].id).collect();
     let names: Vec<String> = ids.iter().map(|id| format!("to {}", state.view.name_of(*id))).collect();
     let head: Vec<(&str, u16)> = names.iter().map(|n| (n.as_str(), width(n).clamp(8, 16))).collect();
@@ -146,7 +146,11 @@ fn peers(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize]) {
 fn rtt(m: &MemberView, to: MemberId) -> Option<String> {
     let find =
         |x: &crate::model::MetricsSample| x.peer_rtt.iter().find(|(id, _)| *id == to).map(|(_, h)| h.clone());
+    // Peers are probed every 30 s only: between two scrapes there is mostly nothing.
     let now = m.metrics.as_ref().and_then(find)?;
-    let before = m.metrics_before.as_ref().and_then(find)?;
-    now.quantile_since(&before, 0.99).map(latency)
+    let nothing = crate::model::member::Histogram {
+        buckets: now.buckets.iter().map(|(le, _)| (*le, 0)).collect(),
+        sum: 0.0,
+    };
+    now.quantile_since(&nothing, 0.99).map(latency)
 }

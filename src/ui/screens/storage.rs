@@ -56,7 +56,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let rest = below(rest, facts_height + 1);
     if rest.height >= 5 {
         let label = member.map(MemberView::label).unwrap_or_default();
-        let inner = canvas.section(rest, &format!("File of {label}, last 15 min"));
+        let inner = canvas.section(rest, &format!("File of {label}"));
         if let Some(ring) = ring {
             chart::draw(
                 canvas,

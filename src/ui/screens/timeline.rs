@@ -17,7 +17,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     }
     let skip = usize::from(state.scroll).min(matching.len() - 1);
     for (y, event) in (0..inner.height).zip(matching.into_iter().skip(skip)) {
-        entry(canvas, row(inner, y), event, "%Y-%m-%d %H:%M:%S");
+        entry(state, canvas, row(inner, y), event, "%Y-%m-%d %H:%M:%S");
         if y == 0 {
             canvas.shade(row(inner, y), canvas.theme.selected);
         }
@@ -31,13 +31,13 @@ pub(super) fn latest(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         canvas.text(inner, 1, "nothing happened yet", canvas.theme.dim);
     }
     for (y, event) in (0..inner.height).zip(state.timeline.iter().rev()) {
-        entry(canvas, row(inner, y), event, "%H:%M:%S");
+        entry(state, canvas, row(inner, y), event, "%H:%M:%S");
     }
 }
 
-fn entry(canvas: &mut Canvas<'_>, area: Rect, event: &Event, format: &str) {
+fn entry(state: &State, canvas: &mut Canvas<'_>, area: Rect, event: &Event, format: &str) {
     let (theme, glyphs) = (canvas.theme, canvas.glyphs);
-    let time = event.at.to_zoned(jiff::tz::TimeZone::system()).strftime(format).to_string();
+    let time = event.at.to_zoned(state.zone.clone()).strftime(format).to_string();
     let style = theme.severity(event.severity);
     let x = canvas.spans(
         area,

@@ -8,8 +8,20 @@ use ratatui::layout::Rect;
 
 use crate::model::Bytes;
 use crate::model::units::age;
-use crate::poll::history::Sample;
+use crate::poll::history::{FINE_SPAN, Sample};
 use crate::ui::canvas::{Canvas, row};
+
+/// The window that is filled best by what is known: a minute, five, or a quarter of an hour.
+pub(in crate::ui) fn window(samples: &VecDeque<Sample>, now: Timestamp) -> Duration {
+    let known = samples
+        .front()
+        .map_or(Duration::ZERO, |s| Duration::try_from(now.duration_since(s.at)).unwrap_or_default());
+    match known.as_secs() {
+        0..=75 => Duration::from_secs(60),
+        76..=330 => Duration::from_secs(300),
+        _ => FINE_SPAN,
+    }
+}
 
 /// Draws the last `span` of a ring. Needs four rows and twenty columns to say anything.
 pub(in crate::ui) fn draw(
@@ -42,8 +54,8 @@ pub(in crate::ui) fn draw(
             let at = Rect { x: plot.x + column, y: plot.y + line, width: 1, height: 1 };
             if used > floor {
                 let level = usize::try_from((used - floor).min(8)).unwrap_or(8);
-                let style = if size > used { theme.in_use } else { theme.in_use };
-                canvas.text(at, 0, canvas.glyphs.levels[level], style);
+
+                canvas.text(at, 0, canvas.glyphs.levels[level], theme.in_use);
             } else if size > floor {
                 canvas.text(at, 0, canvas.glyphs.reclaimable, theme.reclaimable);
             }
@@ -60,7 +72,7 @@ fn height(share: f64, rows: u16) -> u32 {
     (share.clamp(0.0, 1.0) * full).round().max(1.0) as u32
 }
 
-/// The newest sample that falls into a column.
+/// The newest sample that falls into a column, or the last one before it: figures stand until the next poll.
 fn at_column(
     samples: &VecDeque<Sample>,
     now: Timestamp,
@@ -72,7 +84,10 @@ fn at_column(
     let newest = slot * u32::from(columns - 1 - column);
     let oldest = newest + slot;
     let ago = |s: &Sample| Duration::try_from(now.duration_since(s.at)).unwrap_or_default();
-    samples.iter().rev().find(|s| (newest..oldest).contains(&ago(s)))
+
+    // A member that was silent for longer leaves a gap.
+    let stands = oldest.max(newest + Duration::from_secs(3));
+    samples.iter().rev().find(|s| ago(s) >= newest).filter(|s| ago(s) < stands)
 }
 
 /// One line of levels for figures, newest at the right.

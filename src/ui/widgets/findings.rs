@@ -20,12 +20,12 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let fits = usize::from(inner.height);
     let cut = state.findings.len() > fits;
     let shown = if cut { fits.saturating_sub(1) } else { state.findings.len() };
+    // The next steps share a column at the right where there is room for both.
+    let widest = state.findings.iter().take(shown).map(|f| width(&f.next)).max().unwrap_or(0);
+    let next_room = if inner.width >= 100 && widest > 0 { (widest + 2).min(inner.width / 2) } else { 0 };
     for (y, f) in (0_u16..).zip(state.findings.iter().take(shown)) {
         let line = row(inner, y);
         let style = theme.severity(f.severity);
-        // The word stands for the colour; the next step keeps its place at the right where there is room.
-        let next_room =
-            if line.width > 90 && !f.next.is_empty() { (width(&f.next) + 3).min(line.width / 2) } else { 0 };
         let left = Rect { width: line.width - next_room, ..line };
         let x = canvas.spans(left, 1, &[(canvas.glyphs.severity(f.severity), style), (" ", style)]);
         let x = canvas.text(left, x, &format!("{:<8} ", f.severity.word()), style);

@@ -34,7 +34,7 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let mode = if state.access.read_only.is_some() { " READ-ONLY MODE " } else { "" };
     let frozen = if state.frozen() { " FROZEN " } else { "" };
     let lab = if state.access.lab { " LAB " } else { "" };
-    let clock = state.now.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M").to_string();
+    let clock = state.now.to_zoned(state.zone.clone()).strftime("%H:%M").to_string();
     let badges: Vec<_> = [lab, frozen, mode].into_iter().filter(|b| !b.is_empty()).collect();
     let right: u16 = badges.iter().map(|b| width(b) + 1).sum::<u16>() + width(&clock) + 1;
     let mut x = area.width.saturating_sub(right);

@@ -156,7 +156,7 @@ fn bar_title(state: &State, columns: u16, canvas: &Canvas<'_>) -> String {
     let g = canvas.glyphs;
     let scale = if state.view.members.iter().any(|m| m.quota().is_some()) { "quota" } else { "largest" };
     let long = format!("in use {} reclaimable {} {scale} {}", g.in_use, g.reclaimable, g.free);
-    let middle = format!("{}use {}free {}{scale}", g.in_use, g.reclaimable, g.free);
+    let middle = format!("{}use{}free{}{scale}", g.in_use, g.reclaimable, g.free);
     [long, middle].into_iter().find(|t| width(t) <= columns).unwrap_or_else(|| format!("FILE/{scale}"))
 }
 
@@ -197,12 +197,7 @@ fn role(_: &State, canvas: &Canvas<'_>, m: &MemberView) -> (String, Style) {
 }
 
 fn state_cell(_: &State, canvas: &Canvas<'_>, m: &MemberView) -> (String, Style) {
-    let word = match m.state {
-        MemberState::NoLeader => "no leader",
-        MemberState::Connecting => "connecting",
-        other => other.word(),
-    };
-    (format!("{} {word}", canvas.glyphs.state(m.state)), canvas.theme.state(m.state))
+    (format!("{} {}", canvas.glyphs.state(m.state), m.state.shown()), canvas.theme.state(m.state))
 }
 
 /// Figures of a member that does not answer are old: grey.
