@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::args::Cli;
 use super::connect::{output, poll_options, print, print_json, runtime, settings};
 use super::exit::Exit;
-use super::status::refuse_to_mix;
+use super::status::{refuse_to_mix, settled};
 use super::table::table;
 use crate::config::OutputFormat;
 use crate::diagnose;
@@ -57,10 +57,14 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
     match output(&settings) {
         OutputFormat::Table => print(&human(&checked, &verdict))?,
         OutputFormat::Json | OutputFormat::Jsonl => {
-            print_json(&HealthJson { verdict: verdict.kind, reason: &verdict.reason, members: &checked })?;
+            print_json(&HealthJson {
+                verdict: settled(&view, verdict.kind),
+                reason: &verdict.reason,
+                members: &checked,
+            })?;
         }
     }
-    Ok(exit(&verdict, &checked))
+    Ok(exit(settled(&view, verdict.kind), &checked))
 }
 
 /// All members at once: a hung one must not hold up the others.
@@ -114,8 +118,8 @@ async fn read(dialer: &Dialer, endpoint: &Endpoint) -> Result<Duration, Fault> {
     connection.read(true, dialer.access().command_timeout).await
 }
 
-fn exit(verdict: &Verdict, checked: &[Checked]) -> Exit {
-    match verdict.kind {
+fn exit(verdict: VerdictKind, checked: &[Checked]) -> Exit {
+    match verdict {
         VerdictKind::Unreachable | VerdictKind::Connecting => Exit::Refused, // 3: unknown
         VerdictKind::QuorumLost | VerdictKind::NoLeader | VerdictKind::Corrupt | VerdictKind::ReadOnly => {
             Exit::Usage

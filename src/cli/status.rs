@@ -106,11 +106,7 @@ pub(super) fn refuse_to_mix(view: &ClusterView) -> Result<()> {
 fn json<'a>(view: &'a ClusterView, verdict: &'a Verdict) -> StatusJson<'a> {
     StatusJson {
         cluster_id: view.cluster_id,
-        verdict: if verdict.kind == VerdictKind::Connecting {
-            VerdictKind::Unreachable
-        } else {
-            verdict.kind
-        },
+        verdict: settled(view, verdict.kind),
         reason: &verdict.reason,
         leader_id: view.leader,
         raft_term: view.term,
@@ -120,6 +116,15 @@ fn json<'a>(view: &'a ClusterView, verdict: &'a Verdict) -> StatusJson<'a> {
         members_ok: view.serving(),
         can_lose: view.can_lose(),
         members: view.members.iter().map(member_json).collect(),
+    }
+}
+
+/// A single look has no "still connecting": who has not answered by now counts as missing.
+pub(super) fn settled(view: &ClusterView, verdict: VerdictKind) -> VerdictKind {
+    match verdict {
+        VerdictKind::Connecting if view.members.iter().any(|m| m.state.answers()) => VerdictKind::Degraded,
+        VerdictKind::Connecting => VerdictKind::Unreachable,
+        other => other,
     }
 }
 

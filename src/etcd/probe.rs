@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::fault::Fault;
-use super::stream::Dialer;
+use super::stream::{Dialer, Protocol};
 use super::tls::TlsConfigs;
 use crate::model::Endpoint;
 use crate::model::endpoint::{Address, Transport};
@@ -23,17 +23,19 @@ impl Dialer {
         if !matches!(fault, Fault::Tls { .. } | Fault::Lost { .. } | Fault::NotEtcd { .. }) {
             return fault;
         }
-        let better = if self.uses_tls(endpoint) {
+        let better = if !self.uses_tls(endpoint) {
+            self.tls_behind(endpoint).await
+        } else if matches!(fault, Fault::Tls { .. }) {
             self.plain_behind(endpoint).await
         } else {
-            self.tls_behind(endpoint).await
+            self.refused_after_handshake(endpoint).await
         };
         better.unwrap_or(fault)
     }
 
     /// After TLS failed: does the other side speak plain HTTP?
     async fn plain_behind(&self, endpoint: &Endpoint) -> Option<Fault> {
-        let reply = self.plain_reply(endpoint).await?;
+        let reply = self.plain_reply(endpoint).await.filter(|r| r.starts_with("HTTP/"))?;
         // A Go server that expects TLS answers plain HTTP with this line in plain text: it is a TLS port.
         if reply.contains("HTTP request to an HTTPS server") {
             return None;
@@ -46,6 +48,14 @@ impl Dialer {
         Some(Fault::Tls {
             reason: "the server speaks plain HTTP on this port, but certificates were given: write http:// before the endpoint".into(),
         })
+    }
+
+    /// After a TLS connection broke: TLS 1.3 tells a client only after the handshake that its certificate is missing
+    /// or not accepted, and a client that writes first may see the broken pipe before the reason. So: listen only.
+    async fn refused_after_handshake(&self, endpoint: &Endpoint) -> Option<Fault> {
+        let mut stream = timeout(LOOK, self.stream(endpoint, Protocol::Http2)).await.ok()?.ok()?;
+        let _ = timeout(LOOK, stream.read(&mut [0; 64])).await;
+        stream.fault.take().filter(|f| matches!(f, Fault::Tls { .. }))
     }
 
     /// After plain gRPC failed: does the other side speak TLS, or is it no etcd v3?
@@ -84,7 +94,8 @@ impl Dialer {
             io.write_all(request.as_bytes()).await.ok()?;
             let mut reply = Vec::with_capacity(1024);
             (&mut io).take(1024).read_to_end(&mut reply).await.ok()?;
-            String::from_utf8(reply).ok().filter(|r| !r.is_empty())
+            // A TLS alert (its first byte is 21) is no reply in plain text, though it may pass for one.
+            String::from_utf8(reply).ok().filter(|r| !r.is_empty() && !r.starts_with('\u{15}'))
         };
         timeout(LOOK, exchange).await.ok().flatten()
     }

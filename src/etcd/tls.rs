@@ -226,7 +226,10 @@ fn explain_certificate(reason: &CertificateError, expected_name: &str) -> String
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("the server's certificate is not for {expected_name}: use the name it is for, or --server-name")
         }
-        CertificateError::BadSignature => "the server's certificate has a bad signature".into(),
+        // Clusters made by one tool have authorities of one name, each with its own key.
+        CertificateError::BadSignature => {
+            "the server's certificate is signed by another authority of the same name: name the right one with --cacert".into()
+        }
         CertificateError::Revoked => "the server's certificate was revoked".into(),
         other => format!("the server's certificate is not accepted: {other:?}"),
     }

@@ -81,6 +81,8 @@ pub fn percent(share: f64) -> String {
     match whole {
         0 if share > 0.0 => "<1%".into(),
         100 if share < 1.0 => "99%".into(),
+        // Absurd figures stay short.
+        n if n > 999 => ">999%".into(),
         n => format!("{n}%"),
     }
 }

@@ -66,8 +66,8 @@ pub struct Verdict {
     pub reason: String,
 }
 
-/// Judges a view. `findings` are those of `diagnose` on the same view; they only matter when nothing
-/// worse is the case.
+/// Judges a view. `findings` are those of `diagnose` on the same view, worst first; they only matter when
+/// nothing worse is the case.
 ///
 /// The quorum is called lost only when no member that answers has a leader: a member that cannot be
 /// reached from here may well be reachable by the others, and a follower without a quorum loses its
@@ -121,7 +121,11 @@ pub fn judge(view: &ClusterView, findings: &[Finding]) -> Verdict {
         }
         return plain(VerdictKind::Degraded, parts.join("; "));
     }
-    match findings.iter().max_by_key(|f| f.severity).filter(|f| f.severity >= Severity::Warning) {
+    // Nothing is wrong with those that answered; whether all is well only the others can tell.
+    if view.voters() == 0 || view.members.iter().any(|m| m.state == MemberState::Connecting) {
+        return plain(VerdictKind::Connecting, waiting_for(view));
+    }
+    match findings.first().filter(|f| f.severity >= Severity::Warning) {
         Some(worst) => plain(VerdictKind::Warning, worst.line.clone()),
         None => plain(VerdictKind::Healthy, String::new()),
     }
@@ -142,7 +146,11 @@ fn waiting_for(view: &ClusterView) -> String {
             None => m.label(),
         })
         .collect();
-    if names.is_empty() { "no endpoint".into() } else { format!("waiting for {}", names.join(", ")) }
+    match (names.is_empty(), view.members.is_empty()) {
+        (false, _) => format!("waiting for {}", names.join(", ")),
+        (true, false) => "waiting for the member list".into(),
+        (true, true) => "waiting for endpoints".into(),
+    }
 }
 
 /// What ails each member that does not serve, a phrase each; slow ones included.

@@ -191,12 +191,12 @@ impl Poller {
         if !had_connection && !(self.retry.is_due() && self.connect().await) {
             return;
         }
-        if self.ask().await || !had_connection {
+        if self.ask(had_connection).await {
             return;
         }
         // A connection that broke says nothing about the member: it may have restarted. Ask again at once.
-        if self.connection.is_none() && self.connect().await {
-            self.ask().await;
+        if had_connection && self.connection.is_none() && self.connect().await {
+            self.ask(false).await;
         }
     }
 
@@ -227,8 +227,9 @@ impl Poller {
         self.voice.say(Body::Failed(fault)).await;
     }
 
-    /// One `Status`, and the member list when it is due. False when the connection broke.
-    async fn ask(&mut self) -> bool {
+    /// One `Status`, and the member list when it is due. False when the connection broke; that of a connection that
+    /// `served` before is not reported: its outcome on the next one is.
+    async fn ask(&mut self, served: bool) -> bool {
         let Some(connection) = self.connection.clone() else { return false };
         let started = Instant::now();
         let result = self.status(&connection, started).await;
@@ -252,8 +253,7 @@ impl Poller {
             Err(Fault::Deadline { .. }) => true, // already reported as hung, with its age
             Err(fault) => {
                 let broke = fault.breaks_connection();
-                if broke && self.retry.failures == 0 && matches!(fault, Fault::Lost { .. }) {
-                    // Asked again at once on a new connection; its outcome is the report.
+                if served && matches!(fault, Fault::Lost { .. }) {
                     self.connection = None;
                     return false;
                 }

@@ -52,10 +52,19 @@ fn text(s: &mut State, width: u16, height: u16) -> String {
     s.size = (width, height);
     let buffer = buffer(s, width, height);
     let rows = buffer.content.chunks(usize::from(width));
-    rows.map(|row| {
-        row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>().trim_end().to_owned() + "\n"
-    })
-    .collect()
+    // The cell after a wide character belongs to it.
+    let line = |row: &[ratatui::buffer::Cell]| {
+        let (mut line, mut skip) = (String::new(), 0);
+        for cell in row {
+            if skip == 0 {
+                line.push_str(cell.symbol());
+                skip = unicode_width::UnicodeWidthStr::width(cell.symbol()).max(1);
+            }
+            skip -= 1;
+        }
+        line.trim_end().to_owned() + "\n"
+    };
+    rows.map(line).collect()
 }
 
 fn hung() -> ClusterView {

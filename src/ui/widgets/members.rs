@@ -28,7 +28,7 @@ const COLUMNS: &[Column] = &[
     Column { head: "PING", width: |_| 7, right: true, cell: ping, rank: 4 },
     Column { head: "DB SIZE", width: |_| 8, right: true, cell: db_size, rank: 1 },
     Column { head: BAR, width: |_| 12, right: false, cell: nothing, rank: 2 },
-    Column { head: "USED", width: |_| 4, right: true, cell: used, rank: 3 },
+    Column { head: "USED", width: |_| 5, right: true, cell: used, rank: 3 },
     Column { head: "RECLAIM", width: |_| 8, right: true, cell: reclaimable, rank: 8 },
     Column { head: "LAG", width: |_| 6, right: true, cell: lag, rank: 2 },
     Column { head: "RAFT INDEX", width: |_| 12, right: true, cell: raft_index, rank: 5 },

@@ -1,0 +1,104 @@
+//! The rules of the house: who may know whom, how long a file may be, what the README says of the keys.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each room and the rooms it may know, besides itself.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("config", &["model"]),
+    ("etcd", &["model"]),
+    ("poll", &["etcd", "model"]),
+    ("diagnose", &["poll", "model"]),
+    ("lab", &["etcd", "model"]),
+    ("app", &["config", "diagnose", "poll", "model"]),
+    ("ui", &["app", "config", "poll", "model"]),
+    ("term", &["app"]),
+    ("cli", &["app", "config", "diagnose", "etcd", "lab", "model", "poll", "term", "ui"]),
+];
+
+fn sources(below: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(below).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn arrows_point_down() {
+    let src = root().join("src");
+    let rooms: Vec<_> = ARROWS.iter().map(|(room, _)| *room).collect();
+    let mut seen = 0;
+    for (room, allowed) in ARROWS {
+        for file in sources(&src.join(room)) {
+            let text = fs::read_to_string(&file).unwrap();
+            for (number, line) in text.lines().enumerate() {
+                for (at, _) in line.match_indices("crate::") {
+                    let other: String =
+                        line[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                    if other != *room && rooms.contains(&other.as_str()) {
+                        seen += 1;
+                        assert!(
+                            allowed.contains(&other.as_str()),
+                            "{}:{}: {room} must not know {other}",
+                            file.display(),
+                            number + 1
+                        );
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen > 50, "the check looked at nothing");
+}
+
+#[test]
+fn every_room_is_in_the_plan() {
+    for entry in fs::read_dir(root().join("src")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            assert!(ARROWS.iter().any(|(room, _)| *room == name), "{name} is not in ARROWS");
+        }
+    }
+}
+
+#[test]
+fn one_room_each_for_crossterm_and_etcd_client() {
+    for file in sources(&root().join("src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let room = file.strip_prefix(root().join("src")).unwrap().components().next().unwrap();
+        let room = room.as_os_str().to_str().unwrap();
+        for (library, owner) in [("crossterm::", "term"), ("etcd_client::", "etcd")] {
+            let uses = text.lines().any(|l| l.contains(library) && !l.trim_start().starts_with("//"));
+            assert!(!uses || room == owner, "{} uses {library}: only {owner} may", file.display());
+        }
+    }
+}
+
+#[test]
+fn files_stay_short() {
+    for folder in ["src", "tests", "examples"] {
+        for file in sources(&root().join(folder)) {
+            let lines = fs::read_to_string(&file).unwrap().lines().count();
+            assert!(lines <= 520, "{} has {lines} lines: split it", file.display());
+        }
+    }
+}
+
+#[test]
+fn the_readme_lists_the_keys_that_there_are() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let table = etcdtop::app::keymap::markdown();
+    assert!(readme.contains(&table), "README's table of keys is old; it must be:\n{table}");
+}

@@ -1,0 +1,101 @@
+//! Real clusters for tests: a few at a time, and a clear failure where an etcd is missing.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use etcdtop::lab::{Binaries, Cluster, Spec};
+
+/// The program under test.
+pub fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_etcdtop"))
+}
+
+/// Clusters that run at the same time: more starve each other on two cores.
+const AT_ONCE: usize = 2;
+static RUNNING: Mutex<usize> = Mutex::new(0);
+static ENDED: Condvar = Condvar::new();
+
+fn running() -> MutexGuard<'static, usize> {
+    // A test that failed while it held the lock does not spoil the others.
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A cluster that gives its place back when dropped.
+pub struct TestCluster {
+    cluster: Option<Cluster>,
+}
+
+impl TestCluster {
+    /// Starts a cluster, in turn.
+    pub async fn start(mut spec: Spec) -> Self {
+        tokio::task::spawn_blocking(|| {
+            let mut count = running();
+            while *count >= AT_ONCE {
+                count = ENDED.wait(count).unwrap_or_else(PoisonError::into_inner);
+            }
+            *count += 1;
+        })
+        .await
+        .unwrap();
+        // From here on the place is given back however the start ends.
+        let mut this = Self { cluster: None };
+        spec.launcher = Some(program());
+        let cluster = Cluster::start(&spec).await;
+        this.cluster =
+            Some(cluster.unwrap_or_else(|e| panic!("{e}\n(`make fetch` gets every etcd of the tests)")));
+        this
+    }
+
+    /// Three members of a version.
+    pub async fn of(version: &str) -> Self {
+        Self::start(Spec { version: Some(version.into()), ..Spec::default() }).await
+    }
+
+    /// Comma-separated endpoints.
+    pub fn endpoints_text(&self) -> String {
+        self.endpoints().iter().map(|e| e.raw().to_owned()).collect::<Vec<_>>().join(",")
+    }
+
+    /// Runs etcdctl of this cluster's version; its standard output. Panics with its words when it fails.
+    pub fn etcdctl(&self, args: &[&str]) -> String {
+        self.try_etcdctl(args).unwrap_or_else(|e| panic!("etcdctl {args:?}: {e}"))
+    }
+
+    /// The same; the error in its words.
+    pub fn try_etcdctl(&self, args: &[&str]) -> Result<String, String> {
+        let binaries: &Binaries = self.binaries();
+        let tls = &self.access().tls;
+        let mut command = Command::new(&binaries.etcdctl);
+        command.env("ETCDCTL_API", "3").arg(format!("--endpoints={}", self.endpoints_text()));
+        for (flag, file) in [("cacert", &tls.cacert), ("cert", &tls.cert), ("key", &tls.key)] {
+            command.args(file.as_ref().map(|f| format!("--{flag}={}", f.display())));
+        }
+        let output = command.args(args).output().unwrap();
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        Ok(String::from_utf8(output.stdout).unwrap())
+    }
+}
+
+impl std::ops::Deref for TestCluster {
+    type Target = Cluster;
+    fn deref(&self) -> &Cluster {
+        self.cluster.as_ref().unwrap()
+    }
+}
+
+impl std::ops::DerefMut for TestCluster {
+    fn deref_mut(&mut self) -> &mut Cluster {
+        self.cluster.as_mut().unwrap()
+    }
+}
+
+impl Drop for TestCluster {
+    fn drop(&mut self) {
+        self.cluster = None;
+        *running() -= 1;
+        ENDED.notify_one();
+    }
+}

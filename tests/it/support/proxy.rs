@@ -1,0 +1,96 @@
+//! A TCP proxy that can be told to misbehave while connections are open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// What happens to bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// They pass.
+    Pass,
+    /// They pass, each chunk so much later.
+    Delay(Duration),
+    /// Connections are accepted, nothing passes.
+    Blackhole,
+    /// Connections are closed, new ones as soon as they come.
+    Cut,
+}
+
+/// A proxy in front of one address; stops when dropped.
+pub struct Proxy {
+    /// Where it listens.
+    pub address: String,
+    fault: watch::Sender<Fault>,
+    task: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Listens on a free loopback port and forwards to `target`.
+    pub async fn to(target: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let fault = watch::Sender::new(Fault::Pass);
+        let faults = fault.subscribe();
+        let target: Arc<str> = target.into();
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                connections.spawn(forward(client, Arc::clone(&target), faults.clone()));
+            }
+        });
+        Self { address, fault, task }
+    }
+
+    /// From now on, on open connections too.
+    pub fn set(&self, fault: Fault) {
+        self.fault.send_replace(fault);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn forward(client: TcpStream, target: Arc<str>, faults: watch::Receiver<Fault>) {
+    let mut until = faults.clone();
+    let cut = async move { until.wait_for(|f| *f == Fault::Cut).await.map(drop) };
+    let relay = async move {
+        let server = TcpStream::connect(&*target).await?;
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        tokio::try_join!(pump(from_client, to_server, faults.clone()), pump(from_server, to_client, faults))
+            .map(drop)
+    };
+    tokio::select! {
+        _ = cut => {}
+        _ = relay => {}
+    }
+}
+
+async fn pump(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+    mut faults: watch::Receiver<Fault>,
+) -> std::io::Result<()> {
+    let mut bytes = vec![0; 32 << 10];
+    loop {
+        let n = from.read(&mut bytes).await?;
+        if n == 0 {
+            return to.shutdown().await;
+        }
+        let fault = *faults.borrow();
+        if let Fault::Delay(pause) = fault {
+            tokio::time::sleep(pause).await;
+        }
+        // Held, not lost: TCP would deliver them after the partition as well.
+        let _ = faults.wait_for(|f| *f != Fault::Blackhole).await;
+        to.write_all(&bytes[..n]).await?;
+    }
+}
