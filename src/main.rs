@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     }
     // clap ends the program itself: 0 for --help and --version, 2 for wrong usage.
     let cli = Cli::parse();
-    match cli::run(cli) {
+    match cli::run(&cli) {
         Ok(exit) => exit.into(),
         Err(report) => {
             eprintln!("etcdtop: {report:#}");

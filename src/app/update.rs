@@ -286,7 +286,7 @@ fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
         }
         ActionId::Filter => state.filter.editing = true,
         ActionId::Palette => {
-            state.overlay = Some(Overlay::Palette { input: tui_input::Input::default(), chosen: 0 })
+            state.overlay = Some(Overlay::Palette { input: tui_input::Input::default(), chosen: 0 });
         }
         ActionId::Help => state.overlay = Some(Overlay::Help { scroll: 0 }),
         ActionId::Explain => state.overlay = Some(Overlay::Explain { scroll: 0 }),

@@ -61,6 +61,8 @@ pub enum ConfigCommand {
     Path,
 }
 
+// The comments of fields are the help texts of flags.
+#[allow(clippy::doc_markdown)]
 /// Flags of every command. etcdctl's keep its names and meaning.
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Global flags")]

@@ -21,6 +21,7 @@ pub(super) fn settings(cli: &Cli) -> Result<Settings> {
         env: &|name| std::env::var(name).ok(),
         host: Host::this(),
     })?;
+    super::logging::start(&settings)?;
     Ok(settings)
 }
 

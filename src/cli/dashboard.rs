@@ -165,7 +165,7 @@ impl Loop<'_> {
                         this.draw()?;
                     }
                 },
-                found = async { discovery.as_mut().map(|d| d) .ok_or(())?.await.map_err(|_| ()) }, if discovery.is_some() => {
+                found = async { discovery.as_mut().ok_or(())?.await.map_err(|_| ()) }, if discovery.is_some() => {
                     discovery = None;
                     match found {
                         Ok(options) => views = this.start(options?),

@@ -125,9 +125,8 @@ fn exit(verdict: VerdictKind, checked: &[Checked]) -> Exit {
             Exit::Usage
         } // 2
         _ if checked.iter().all(|c| !c.healthy) => Exit::Usage,
-        VerdictKind::Degraded | VerdictKind::Warning => Exit::Failed, // 1
         VerdictKind::Healthy if checked.iter().all(|c| c.healthy) => Exit::Done,
-        VerdictKind::Healthy => Exit::Failed,
+        VerdictKind::Healthy | VerdictKind::Degraded | VerdictKind::Warning => Exit::Failed, // 1
     }
 }
 

@@ -7,6 +7,7 @@ mod dashboard;
 mod exit;
 mod health;
 mod lab;
+mod logging;
 mod shell;
 mod status;
 mod table;
@@ -20,13 +21,13 @@ use color_eyre::Result;
 ///
 /// # Errors
 /// What kept it from running, for people to read.
-pub fn run(cli: Cli) -> Result<Exit> {
+pub fn run(cli: &Cli) -> Result<Exit> {
     match &cli.command {
-        None => dashboard::run(&cli),
-        Some(Command::Status) => status::run(&cli),
-        Some(Command::Health) => health::run(&cli),
-        Some(Command::Lab(args)) => lab::run(&cli, args),
-        Some(Command::Config { command }) => config_cmd::run(&cli, command),
+        None => dashboard::run(cli),
+        Some(Command::Status) => status::run(cli),
+        Some(Command::Health) => health::run(cli),
+        Some(Command::Lab(args)) => lab::run(cli, args),
+        Some(Command::Config { command }) => config_cmd::run(cli, command),
         Some(Command::Completions { shell }) => shell::completions(*shell),
         Some(Command::Man) => shell::man(),
     }

@@ -66,7 +66,7 @@ impl ConfigFile {
                     }
                 }
                 ("current_context", DeValue::String(name)) => {
-                    file.current_context = Some((name.to_string(), line))
+                    file.current_context = Some((name.to_string(), line));
                 }
                 ("contexts", DeValue::Table(contexts)) => {
                     for (name, table) in contexts {

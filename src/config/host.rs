@@ -140,12 +140,12 @@ impl Host {
         let mut found = Found::default();
         let process = self.process_flags();
         for distribution in DISTRIBUTIONS {
-            if self.certificates(distribution, &process, &mut found) {
+            if self.certificates(distribution, process.as_ref(), &mut found) {
                 return found;
             }
         }
         if let Some((pid, flags)) = process {
-            self.from_flags(
+            self.take_flags(
                 &format!("the etcd process {pid}"),
                 Path::new(&format!("/proc/{pid}/cmdline")),
                 &flags,
@@ -155,7 +155,7 @@ impl Host {
         if found.values.is_empty() {
             for (what, path) in ENV_FILES {
                 if let Ok(text) = fs::read_to_string(self.root.join(path)) {
-                    self.from_flags(what, &Path::new("/").join(path), &env_file(&text), &mut found);
+                    self.take_flags(what, &Path::new("/").join(path), &env_file(&text), &mut found);
                 }
                 if !found.values.is_empty() {
                     break;
@@ -166,9 +166,9 @@ impl Host {
     }
 
     /// Whether this is a host of that distribution.
-    fn certificates(&self, d: &Distribution, process: &Option<(u32, Flags)>, found: &mut Found) -> bool {
+    fn certificates(&self, d: &Distribution, process: Option<&(u32, Flags)>, found: &mut Found) -> bool {
         let cacert = self.path(d.cacert);
-        match self.access(&cacert) {
+        match Self::access(&cacert) {
             Access::Missing => return false,
             Access::Denied(why) => {
                 found.unusable.push(unusable(d.name, &shown(d.cacert), &why));
@@ -188,7 +188,7 @@ impl Host {
                 self.path(&cert.replace("{host}", &self.name)),
                 self.path(&key.replace("{host}", &self.name)),
             );
-            match (self.access(&cert), self.access(&key)) {
+            match (Self::access(&cert), Self::access(&key)) {
                 (Access::Readable, Access::Readable) => {
                     put("cert", cert.display().to_string());
                     put("key", key.display().to_string());
@@ -208,19 +208,19 @@ impl Host {
     }
 
     /// Where etcd serves clients on this host: what its flags say, else its default port in TLS.
-    fn endpoints_of(&self, process: &Option<(u32, Flags)>, distribution: &str) -> String {
+    fn endpoints_of(&self, process: Option<&(u32, Flags)>, distribution: &str) -> String {
         let manifest = fs::read_to_string(self.root.join("etc/kubernetes/manifests/etcd.yaml")).ok();
         let env = fs::read_to_string(self.root.join("etc/etcd.env")).ok();
         let mut sources = vec![];
         if distribution == "kubespray" {
             sources.extend(env.map(|t| env_file(&t)));
         }
-        sources.extend(process.as_ref().map(|(_, f)| f.clone()));
+        sources.extend(process.map(|(_, f)| f.clone()));
         sources.extend(manifest.map(|t| manifest_flags(&t)));
         sources.iter().find_map(client_urls).unwrap_or_else(|| "https://127.0.0.1:2379".into())
     }
 
-    fn from_flags(&self, what: &str, path: &Path, flags: &Flags, found: &mut Found) {
+    fn take_flags(&self, what: &str, path: &Path, flags: &Flags, found: &mut Found) {
         let Some(endpoints) = client_urls(flags) else { return };
         let origin = Origin::Host { what: what.into(), path: path.to_owned() };
         let tls = endpoints.contains("https://");
@@ -231,7 +231,7 @@ impl Host {
         for (name, flag) in [("cacert", "trusted-ca-file"), ("cert", "cert-file"), ("key", "key-file")] {
             let Some(file) = flags.get(flag) else { continue };
             let file = self.path(file.trim_start_matches('/'));
-            match self.access(&file) {
+            match Self::access(&file) {
                 Access::Readable => {
                     found.values.insert(name, (file.display().to_string(), origin.clone()));
                 }
@@ -250,7 +250,7 @@ impl Host {
         self.root.join(below)
     }
 
-    fn access(&self, path: &Path) -> Access {
+    fn access(path: &Path) -> Access {
         match fs::File::open(path) {
             Ok(_) => Access::Readable,
             Err(e) if e.kind() == ErrorKind::PermissionDenied => {

@@ -13,6 +13,7 @@ use crate::model::endpoint::Transport;
 
 /// One setting: its name and where it may stand.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // a table of independent properties
 pub struct Setting {
     /// Its name in the file; the flag has `-` for `_`, the environment is upper case after `ETCDTOP_`.
     pub name: &'static str,
@@ -253,17 +254,15 @@ impl Layers<'_> {
         {
             path = base.join(path);
         }
-        if must_exist {
-            if let Err(e) = std::fs::File::open(&path) {
-                let reason = match e.kind() {
-                    std::io::ErrorKind::NotFound => "no such file".to_owned(),
-                    std::io::ErrorKind::PermissionDenied => {
-                        "permission denied: run as its owner or root, or copy it".to_owned()
-                    }
-                    _ => e.to_string(),
-                };
-                return Err(ConfigError::File { setting: name, path, origin: found.origin, reason });
-            }
+        if must_exist && let Err(e) = std::fs::File::open(&path) {
+            let reason = match e.kind() {
+                std::io::ErrorKind::NotFound => "no such file".to_owned(),
+                std::io::ErrorKind::PermissionDenied => {
+                    "permission denied: run as its owner or root, or copy it".to_owned()
+                }
+                _ => e.to_string(),
+            };
+            return Err(ConfigError::File { setting: name, path, origin: found.origin, reason });
         }
         Ok(Some(Sourced { value: path, origin: found.origin }))
     }

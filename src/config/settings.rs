@@ -42,8 +42,7 @@ pub enum Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Flag(name) => f.write_str(name),
-            Self::Env(name) => f.write_str(name),
+            Self::Flag(name) | Self::Env(name) => f.write_str(name),
             Self::Context { name, line } => write!(f, "context {name}, line {line} of the config file"),
             Self::File { line } => write!(f, "line {line} of the config file"),
             Self::Host { what, path } => write!(f, "found on this host: {what}, {}", path.display()),

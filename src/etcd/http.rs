@@ -62,15 +62,14 @@ impl HttpConnection {
             Some(mut sender) => sender.ready().await.is_ok().then_some(sender),
             None => None,
         };
-        let mut sender = match kept {
-            Some(sender) => sender,
-            None => {
-                let stream = dialer.stream(endpoint, Protocol::Http1).await?;
-                let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(lost)?;
-                // Ends by itself when the sender is dropped or the server closes.
-                tokio::spawn(connection);
-                sender
-            }
+        let mut sender = if let Some(sender) = kept {
+            sender
+        } else {
+            let stream = dialer.stream(endpoint, Protocol::Http1).await?;
+            let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(lost)?;
+            // Ends by itself when the sender is dropped or the server closes.
+            tokio::spawn(connection);
+            sender
         };
         let request = Request::get(path)
             .header(hyper::header::HOST, authority(endpoint))

@@ -112,7 +112,7 @@ impl Dialer {
                 let certificate =
                     stream.get_ref().1.peer_certificates().and_then(|c| c.first()).and_then(tls::describe);
                 let mut wrapped = Stream::new(Box::new(stream), certificate);
-                wrapped.expected_name = name.to_owned();
+                name.clone_into(&mut wrapped.expected_name);
                 Ok(wrapped)
             }
             Ok(Err(error)) => Err(tls_fault(&error, name)),

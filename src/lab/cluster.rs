@@ -358,6 +358,9 @@ impl Drop for Cluster {
     }
 }
 
+/// Each process starts looking somewhere else, and goes on from there for its next cluster.
+static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+
 /// Free loopback ports, all held at the same time so that none is given twice, below the range that the kernel
 /// hands to outgoing connections: from there a port could be taken again before the member binds it.
 fn free_ports(count: usize) -> io::Result<Vec<u16>> {
@@ -368,8 +371,6 @@ fn free_ports(count: usize) -> io::Result<Vec<u16>> {
         .and_then(|t| t.split_whitespace().next()?.parse::<u16>().ok())
         .unwrap_or(32_768)
         .max(20_000);
-    // Each process starts looking somewhere else, and goes on from there for its next cluster.
-    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let span = u32::from(lowest_ephemeral - 10_000);
     let start = std::process::id().wrapping_mul(97);
     for _ in 0..span {

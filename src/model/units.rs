@@ -39,7 +39,7 @@ pub fn latency(d: Duration) -> String {
     let ms = d.as_secs_f64() * 1e3;
     if ms < 0.95 {
         // Below a millisecond the first digit says enough.
-        format!("0.{} ms", ((ms * 10.0).round() as u64).clamp(1, 9))
+        format!("{:.1} ms", ms.max(0.1))
     } else if ms < 9.95 {
         format!("{ms:.1} ms")
     } else if ms < 99.5 {

@@ -73,6 +73,8 @@ impl Source {
 
     fn enter(&mut self, state: MemberState, detail: Option<ForeignText>, at: Timestamp) {
         if self.state != state {
+            let reason = detail.as_ref().map(ToString::to_string).unwrap_or_default();
+            tracing::info!(endpoint = %self.endpoint, state = state.word(), was = self.state.word(), reason);
             self.state = state;
             self.since = at;
         }

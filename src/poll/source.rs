@@ -188,8 +188,11 @@ impl Poller {
 
     async fn poll(&mut self) {
         let had_connection = self.connection.is_some();
-        if !had_connection && !(self.retry.is_due() && self.connect().await) {
-            return;
+        if !had_connection {
+            let connected = self.retry.is_due() && self.connect().await;
+            if !connected {
+                return;
+            }
         }
         if self.ask(had_connection).await {
             return;
@@ -284,14 +287,12 @@ impl Poller {
         let since = *self.silent_since.get_or_insert(started);
         loop {
             let after = since.elapsed();
-            match accepts {
-                Ok(()) => self.fail(Fault::Hung { after }).await,
-                Err(_) => {
-                    // Packets vanish: this connection would take minutes to notice that they come through again.
-                    self.fail(Fault::Silent { after }).await;
-                    return Err(Fault::Deadline { after });
-                }
+            if accepts.is_err() {
+                // Packets vanish: this connection would take minutes to notice that they come through again.
+                self.fail(Fault::Silent { after }).await;
+                return Err(Fault::Deadline { after });
             }
+            self.fail(Fault::Hung { after }).await;
             tokio::select! {
                 result = &mut call => return result,
                 () = sleep(Duration::from_secs(1)) => {}

@@ -19,7 +19,9 @@ pub fn copy(text: &str) -> io::Result<()> {
 }
 
 fn sequence(text: &str) -> String {
-    let end = text.floor_char_boundary(MOST / 4 * 3);
+    let most = MOST / 4 * 3;
+    let end =
+        text.char_indices().map(|(i, c)| i + c.len_utf8()).take_while(|end| *end <= most).last().unwrap_or(0);
     format!("\x1b]52;c;{}\x07", STANDARD.encode(&text[..end]))
 }
 

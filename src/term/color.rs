@@ -1,6 +1,6 @@
 //! How many colours the terminal has, and colours brought down to that.
 //!
-//! crossterm's own NO_COLOR handling drops the reversed attribute along with the colour, so it is not used: the
+//! crossterm's own `NO_COLOR` handling drops the reversed attribute along with the colour, so it is not used: the
 //! depth is decided here and colours are encoded here.
 
 use ratatui::style::Color;

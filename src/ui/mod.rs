@@ -35,7 +35,7 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     match &state.overlay {
         Some(Overlay::Help { scroll }) => overlays::help::draw(state, &mut canvas, body, *scroll),
         Some(Overlay::Palette { input, chosen }) => {
-            overlays::palette::draw(state, &mut canvas, body, input, *chosen)
+            overlays::palette::draw(state, &mut canvas, body, input, *chosen);
         }
         Some(Overlay::Explain { scroll }) => overlays::explain::draw(state, &mut canvas, body, *scroll),
         None => {}

@@ -26,10 +26,10 @@ fn state(views: &[ClusterView]) -> State {
     s.zone = jiff::tz::TimeZone::UTC;
     for (i, view) in (0..).zip(views) {
         let mut view = view.clone();
-        let later = |t: jiff::Timestamp| t.checked_add(Duration::from_secs(i)).unwrap();
-        view.at = later(view.at);
+        let later = Duration::from_secs(i);
+        view.at = view.at.checked_add(later).unwrap();
         for m in view.members.iter_mut().filter(|m| m.state.answers()) {
-            m.status_at = m.status_at.map(later);
+            m.status_at = m.status_at.map(|t| t.checked_add(later).unwrap());
         }
         update(&mut s, Msg::View(Arc::new(view)));
     }

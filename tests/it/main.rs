@@ -1,6 +1,8 @@
 //! Tests against real etcd clusters, through a fault proxy, and of the program itself in a pseudo terminal.
 //! One crate: each further test program links the world again.
 
+#![allow(clippy::unwrap_used)] // a test that unwraps fails with the line
+
 mod broken;
 mod cli;
 mod dashboard;

@@ -45,7 +45,7 @@ fn storage(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let inner = canvas.section(area, &format!("Storage of {label}"));
     match member.and_then(|m| state.history.ring(m.id?)) {
         Some(ring) => {
-            chart::draw(canvas, inner, ring.fine(), state.now, chart::window(ring.fine(), state.now))
+            chart::draw(canvas, inner, ring.fine(), state.now, chart::window(ring.fine(), state.now));
         }
         None => {
             canvas.text(row(inner, 0), 1, "no figures yet", canvas.theme.dim);

@@ -117,7 +117,7 @@ fn facts(state: &State, member: Option<&MemberView>, ring: Option<&Ring>) -> Vec
 }
 
 /// When the file reaches the quota at the rate of what is known; never from less than ten minutes.
-#[allow(clippy::cast_precision_loss)] // a forecast
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a forecast
 fn forecast(m: &MemberView, ring: &Ring) -> String {
     let Some((quota, _)) = m.quota() else { return "quota unknown".into() };
     let Some(size) = m.status.as_ref().and_then(|s| s.db_size) else { return "size unknown".into() };

@@ -162,8 +162,8 @@ fn bar_title(state: &State, columns: u16, canvas: &Canvas<'_>) -> String {
 
 /// The line below a member that ails: the reason, and how old its figures are.
 fn note(state: &State, m: &MemberView) -> Option<String> {
-    let stale = m.figures_age(state.now).filter(|a| *a > Duration::from_secs(3) && !m.state.answers());
-    let figures = stale.map(|a| format!("figures {} old", age(a)));
+    let old = m.figures_age(state.now).filter(|a| *a > Duration::from_secs(3) && !m.state.answers());
+    let figures = old.map(|a| format!("figures {} old", age(a)));
     match (&m.detail, figures) {
         (Some(detail), Some(figures)) => Some(format!("{detail}; {figures}")),
         (Some(detail), None) => Some(detail.to_string()),

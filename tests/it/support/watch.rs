@@ -31,10 +31,8 @@ impl Watch {
     pub async fn until(&self, what: &str, check: impl Fn(&ClusterView) -> bool) -> Arc<ClusterView> {
         let mut views = self.poll.views();
         let seen = tokio::time::timeout(PATIENCE, views.wait_for(|v| check(v))).await;
-        match seen {
-            Ok(view) => Arc::clone(&view.unwrap()),
-            Err(_) => panic!("{what} was not seen; last: {:#?}", self.poll.views().borrow()),
-        }
+        let Ok(view) = seen else { panic!("{what} was not seen; last: {:#?}", self.poll.views().borrow()) };
+        Arc::clone(&view.unwrap())
     }
 
     pub async fn until_verdict(&self, kind: VerdictKind) -> Arc<ClusterView> {

@@ -1,0 +1,283 @@
+//! Whole-program measurements, beside htop in the same run: `make bench`. Prints a Markdown table.
+//!
+//! Everything is measured from outside: bytes at the master side of a pseudo terminal, CPU and memory from /proc,
+//! write(2) calls by strace where it is installed.
+
+use std::error::Error;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use etcdtop::lab::{Cluster, Spec};
+use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const COLUMNS: u16 = 120;
+const ROWS: u16 = 40;
+
+/// A program in a pseudo terminal; when its bytes came.
+struct Run {
+    seen: Arc<Mutex<Vec<(Instant, Vec<u8>)>>>,
+    started: Instant,
+    writer: Box<dyn Write + Send>,
+    child: Box<dyn portable_pty::Child + Send + Sync>,
+    _master: Box<dyn portable_pty::MasterPty + Send>,
+}
+
+impl Run {
+    fn start(program: &str, args: &[&str]) -> Result<Self> {
+        let pair = native_pty_system().openpty(PtySize {
+            rows: ROWS,
+            cols: COLUMNS,
+            pixel_width: 0,
+            pixel_height: 0,
+        })?;
+        let mut command = CommandBuilder::new(program);
+        command.args(args);
+        command.env("TERM", "xterm-256color");
+        command.env("XDG_CONFIG_HOME", "/nonexistent");
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let mut reader = pair.master.try_clone_reader()?;
+        let into = Arc::clone(&seen);
+        let started = Instant::now();
+        let child = pair.slave.spawn_command(command)?;
+        drop(pair.slave);
+        std::thread::spawn(move || {
+            let mut bytes = [0; 64 << 10];
+            while let Ok(n @ 1..) = reader.read(&mut bytes) {
+                if let Ok(mut seen) = into.lock() {
+                    seen.push((Instant::now(), bytes[..n].to_vec()));
+                }
+            }
+        });
+        Ok(Self { seen, started, writer: pair.master.take_writer()?, child, _master: pair.master })
+    }
+
+    /// When the output so far first contained a text, since the start.
+    fn wait(&self, text: &str, limit: Duration) -> Result<Duration> {
+        let needle = text.as_bytes();
+        let deadline = Instant::now() + limit;
+        loop {
+            let mut all = Vec::new();
+            for (at, bytes) in self.seen.lock().map_err(|e| e.to_string())?.iter() {
+                all.extend_from_slice(bytes);
+                if all.windows(needle.len()).any(|w| w == needle) {
+                    return Ok(*at - self.started);
+                }
+            }
+            if Instant::now() > deadline {
+                return Err(format!("{text:?} was not written").into());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn chunks(&self) -> usize {
+        self.seen.lock().map(|s| s.len()).unwrap_or_default()
+    }
+
+    fn bytes(&self) -> usize {
+        self.seen.lock().map(|s| s.iter().map(|(_, b)| b.len()).sum()).unwrap_or_default()
+    }
+
+    /// Types a key; how long until anything is written.
+    fn key(&mut self, key: &str) -> Result<Duration> {
+        let before = self.chunks();
+        let typed = Instant::now();
+        self.writer.write_all(key.as_bytes())?;
+        self.writer.flush()?;
+        while typed.elapsed() < Duration::from_secs(5) {
+            if let Some((at, _)) = self.seen.lock().map_err(|e| e.to_string())?.get(before) {
+                return Ok(at.saturating_duration_since(typed));
+            }
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        Err(format!("key {key:?} was not answered").into())
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.process_id().unwrap_or_default()
+    }
+
+    /// CPU seconds used so far.
+    fn cpu(&self) -> Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        let fields: Vec<&str> = stat.rsplit_once(") ").ok_or("no stat")?.1.split(' ').collect();
+        let ticks: u32 = fields[11].parse::<u32>()? + fields[12].parse::<u32>()?;
+        Ok(f64::from(ticks) / 100.0)
+    }
+
+    /// Resident memory, MiB: what the process has of its own and shared.
+    fn memory(&self) -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find(|l| l.starts_with("VmRSS:")).ok_or("no VmRSS")?;
+        let kib: u32 = line.split_whitespace().nth(1).ok_or("no figure")?.parse()?;
+        Ok(f64::from(kib) / 1024.0)
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn median(mut figures: Vec<f64>, quantile: f64) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let at = ((figures.len() - 1) as f64 * quantile).round() as usize;
+    figures[at]
+}
+
+/// What an idle program costs over some time.
+struct Idle {
+    bytes_per_second: f64,
+    cpu_percent: f64,
+    memory: f64,
+}
+
+fn idle(run: &Run, seconds: u32) -> Result<Idle> {
+    let (bytes, cpu) = (run.bytes(), run.cpu()?);
+    std::thread::sleep(Duration::from_secs(seconds.into()));
+    let span = f64::from(seconds);
+    #[allow(clippy::cast_precision_loss)]
+    let written = (run.bytes() - bytes) as f64;
+    Ok(Idle {
+        bytes_per_second: written / span,
+        cpu_percent: (run.cpu()? - cpu) / span * 100.0,
+        memory: run.memory()?,
+    })
+}
+
+/// How many write(2) calls to the terminal the program makes, and how many frames those are; by strace.
+fn writes_per_frame(pid: u32) -> Option<f64> {
+    let dir = tempfile::tempdir().ok()?;
+    let log = dir.path().join("trace");
+    let mut strace = std::process::Command::new("strace")
+        .args([
+            "-f",
+            "-e",
+            "trace=write,writev",
+            "-e",
+            "write=1",
+            "-o",
+            log.to_str()?,
+            "-p",
+            &pid.to_string(),
+        ])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .ok()?;
+    std::thread::sleep(Duration::from_secs(10));
+    let strace_pid = rustix::process::Pid::from_raw(i32::try_from(strace.id()).ok()?)?;
+    rustix::process::kill_process(strace_pid, rustix::process::Signal::INT).ok()?;
+    strace.wait().ok()?;
+    let text = std::fs::read_to_string(&log).ok()?;
+    let writes = text.lines().filter(|l| l.contains("write(1,")).count();
+    let frames = text.lines().filter(|l| l.contains("write(1,") && l.contains("2026h")).count();
+    #[allow(clippy::cast_precision_loss)]
+    (frames > 0).then(|| writes as f64 / frames as f64)
+}
+
+fn program() -> Result<String> {
+    let me = std::env::current_exe()?;
+    let folder = me.parent().and_then(std::path::Path::parent).ok_or("no folder above the example")?;
+    Ok(folder.join("etcdtop").display().to_string())
+}
+
+fn htop() -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?).map(|p| p.join("htop")).find(|p| p.is_file())
+}
+
+fn main() -> Result<()> {
+    let etcdtop = program()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let cluster = runtime
+        .block_on(Cluster::start(&Spec { launcher: Some(etcdtop.clone().into()), ..Spec::default() }))?;
+    let endpoints: Vec<_> = cluster.endpoints().iter().map(ToString::to_string).collect();
+    let endpoints = endpoints.join(",");
+    let seconds = std::env::var("BENCH_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(60);
+    eprintln!("bench: etcd {}, {seconds} s of idling each", cluster.binaries().version);
+
+    // First frame: nothing listens, as in an outage.
+    let first = |program: &str, args: &[&str], text: &str| -> Result<f64> {
+        let mut times = Vec::new();
+        for _ in 0..11 {
+            let run = Run::start(program, args)?;
+            times.push(run.wait(text, Duration::from_secs(5))?.as_secs_f64() * 1e3);
+        }
+        Ok(median(times, 0.5))
+    };
+    let ours_first = first(&etcdtop, &["--endpoints", "127.0.0.1:1"], "etcdtop")?;
+
+    let mut run = Run::start(&etcdtop, &["--endpoints", &endpoints])?;
+    run.wait("HEALTHY", Duration::from_secs(10))?;
+    std::thread::sleep(Duration::from_secs(12));
+    let ours = idle(&run, seconds)?;
+    let writes = writes_per_frame(run.pid());
+
+    // A stopped member: when it is named, and whether keys still answer.
+    let stopped = Instant::now();
+    cluster.stop(1)?;
+    let named = run
+        .wait("no answer for", Duration::from_secs(10))
+        .map(|at| (run.started + at).duration_since(stopped).as_secs_f64())?;
+    let mut latencies = Vec::new();
+    for i in 0..200 {
+        latencies.push(run.key(if i % 2 == 0 { "4" } else { "1" })?.as_secs_f64() * 1e3);
+        std::thread::sleep(Duration::from_millis(37));
+    }
+    cluster.cont(1)?;
+    drop(run);
+
+    let theirs = match htop() {
+        Some(htop) => {
+            let htop = htop.display().to_string();
+            let first = first(&htop, &["-d", "10"], "Tasks")?;
+            let run = Run::start(&htop, &["-d", "10"])?;
+            std::thread::sleep(Duration::from_secs(5));
+            Some((first, idle(&run, seconds)?))
+        }
+        None => {
+            eprintln!("bench: htop is not installed: no peer in this run");
+            None
+        }
+    };
+    let peer = |f: &dyn Fn(&(f64, Idle)) -> String| theirs.as_ref().map_or_else(|| "-".into(), f);
+    println!("| what | htop, same run | etcdtop | budget |");
+    println!("|---|---|---|---|");
+    println!(
+        "| first frame, cluster unreachable | {} | {ours_first:.0} ms | 25 ms |",
+        peer(&|t| format!("{:.0} ms", t.0))
+    );
+    println!(
+        "| bytes to the terminal a second, {COLUMNS}x{ROWS}, 3 idle members, 1 Hz | {} | {:.0} | 300 |",
+        peer(&|t| format!("{:.0}", t.1.bytes_per_second)),
+        ours.bytes_per_second
+    );
+    println!(
+        "| CPU, same, /metrics scraped | {} | {:.2}% | 0.4% |",
+        peer(&|t| format!("{:.2}%", t.1.cpu_percent)),
+        ours.cpu_percent
+    );
+    println!(
+        "| memory, same | {} | {:.1} MiB | 16 MiB |",
+        peer(&|t| format!("{:.1} MiB", t.1.memory)),
+        ours.memory
+    );
+    println!(
+        "| key to repaint, a member stopped: p50, p99 | - | {:.1} ms, {:.1} ms | 16 ms |",
+        median(latencies.clone(), 0.5),
+        median(latencies, 0.99)
+    );
+    println!("| a stopped member is named hung | - | {named:.1} s | 2.5 s |");
+    println!(
+        "| write(2) calls a frame | - | {} | 1 |",
+        writes.map_or_else(|| "strace is not installed".into(), |w| format!("{w:.1}"))
+    );
+    Ok(())
+}
