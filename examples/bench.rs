@@ -17,9 +17,12 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const COLUMNS: u16 = 120;
 const ROWS: u16 = 40;
 
+/// Bytes, and when they came.
+type Chunks = Vec<(Instant, Vec<u8>)>;
+
 /// A program in a pseudo terminal; when its bytes came.
 struct Run {
-    seen: Arc<Mutex<Vec<(Instant, Vec<u8>)>>>,
+    seen: Arc<Mutex<Chunks>>,
     started: Instant,
     writer: Box<dyn Write + Send>,
     child: Box<dyn portable_pty::Child + Send + Sync>,
@@ -38,14 +41,14 @@ impl Run {
         command.args(args);
         command.env("TERM", "xterm-256color");
         command.env("XDG_CONFIG_HOME", "/nonexistent");
-        let seen = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::new(Mutex::new(Chunks::new()));
         let mut reader = pair.master.try_clone_reader()?;
         let into = Arc::clone(&seen);
         let started = Instant::now();
         let child = pair.slave.spawn_command(command)?;
         drop(pair.slave);
         std::thread::spawn(move || {
-            let mut bytes = [0; 64 << 10];
+            let mut bytes = [0; 16 << 10];
             while let Ok(n @ 1..) = reader.read(&mut bytes) {
                 if let Ok(mut seen) = into.lock() {
                     seen.push((Instant::now(), bytes[..n].to_vec()));
@@ -234,18 +237,15 @@ fn main() -> Result<()> {
     cluster.cont(1)?;
     drop(run);
 
-    let theirs = match htop() {
-        Some(htop) => {
-            let htop = htop.display().to_string();
-            let first = first(&htop, &["-d", "10"], "Tasks")?;
-            let run = Run::start(&htop, &["-d", "10"])?;
-            std::thread::sleep(Duration::from_secs(5));
-            Some((first, idle(&run, seconds)?))
-        }
-        None => {
-            eprintln!("bench: htop is not installed: no peer in this run");
-            None
-        }
+    let theirs = if let Some(htop) = htop() {
+        let htop = htop.display().to_string();
+        let first = first(&htop, &["-d", "10"], "Tasks")?;
+        let run = Run::start(&htop, &["-d", "10"])?;
+        std::thread::sleep(Duration::from_secs(5));
+        Some((first, idle(&run, seconds)?))
+    } else {
+        eprintln!("bench: htop is not installed: no peer in this run");
+        None
     };
     let peer = |f: &dyn Fn(&(f64, Idle)) -> String| theirs.as_ref().map_or_else(|| "-".into(), f);
     println!("| what | htop, same run | etcdtop | budget |");

@@ -235,7 +235,7 @@ fn main() -> Result<()> {
     signal(frozen, Signal::CONT)?;
     s.quit()?;
 
-    let s = Session::start(80, 24, &["lab", "--members", "3", "--load", "kubernetes", "--quota", "16MiB"])?;
+    let s = Session::start(80, 24, &["lab", "--members", "3", "--load", "kubernetes", "--quota", "4MiB"])?;
     s.wait("HEALTHY", 60)?;
     s.shoot(&folder, "overview-80x24")?;
     s.wait("READ-ONLY (NOSPACE)", 600)?;

@@ -25,6 +25,13 @@ pub(super) fn settings(cli: &Cli) -> Result<Settings> {
     Ok(settings)
 }
 
+/// What should be known about the settings, on standard error.
+pub(super) fn warn(settings: &Settings) {
+    for warning in &settings.warnings {
+        eprintln!("etcdtop: warning: {warning}");
+    }
+}
+
 /// The shape of output: as set, else a table.
 pub(super) fn output(settings: &Settings) -> OutputFormat {
     settings.output.as_ref().map_or(OutputFormat::Table, |o| o.value)

@@ -107,6 +107,7 @@ pub(super) fn open(runtime: &Runtime, settings: &Settings, opening: Opening, acc
     let mut state = State::new(view, access, look, keymap, settings.interval.value);
     for warning in &settings.warnings {
         state.remember_warning(warning);
+        state.say(warning, true);
     }
     let guard = Guard::take()?;
     let outcome = runtime.block_on(Loop::run(state, opening, depth, &guard));

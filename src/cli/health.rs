@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::args::Cli;
-use super::connect::{output, poll_options, print, print_json, runtime, settings};
+use super::connect::{output, poll_options, print, print_json, runtime, settings, warn};
 use super::exit::Exit;
 use super::status::{refuse_to_mix, settled};
 use super::table::table;
@@ -42,6 +42,7 @@ struct Checked {
 
 pub(super) fn run(cli: &Cli) -> Result<Exit> {
     let settings = settings(cli)?;
+    warn(&settings);
     let (view, checked) = runtime()?.block_on(async {
         let mut options = poll_options(&settings).await?;
         options.metrics_every = None;

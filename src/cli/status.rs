@@ -7,7 +7,7 @@ use color_eyre::eyre::eyre;
 use serde::Serialize;
 
 use super::args::Cli;
-use super::connect::{output, poll_options, print, print_json, runtime, settings};
+use super::connect::{output, poll_options, print, print_json, runtime, settings, warn};
 use super::exit::Exit;
 use super::table::table;
 use crate::config::OutputFormat;
@@ -63,6 +63,7 @@ struct MemberJson<'a> {
 
 pub(super) fn run(cli: &Cli) -> Result<Exit> {
     let settings = settings(cli)?;
+    warn(&settings);
     let (view, verdict) = runtime()?.block_on(async {
         let options = poll_options(&settings).await?;
         // Connect, one call, and a second's worth of member list and metrics.

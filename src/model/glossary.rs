@@ -54,7 +54,7 @@ pub static GLOSSARY: &[Entry] = &[
         term: "state: hung, refused, unreachable, tls, auth",
         meaning: "hung: TCP is accepted but Status is not answered (process stopped, disk stuck). refused: the host answers, no etcd listens. unreachable: no name, no route, packets dropped. tls and auth say what is not accepted.",
         source: "TCP connect, TLS handshake, Status",
-        threshold: "slow above 500 ms; hung after 1.4 s without an answer",
+        threshold: "slow above 500 ms; hung after 1.2 s without an answer",
         etcdctl: "etcdctl endpoint status",
         topics: &[Topic::Cluster, Topic::Member],
     },

@@ -117,8 +117,8 @@ impl MemberState {
 pub const SLOW_AFTER: Duration = Duration::from_millis(500);
 
 /// A member that accepts TCP and has not answered for so long is named hung. With a poll every second
-/// that is at most 2.4 s after it stopped.
-pub const HUNG_AFTER: Duration = Duration::from_millis(1_400);
+/// that is at most 2.2 s after it stopped.
+pub const HUNG_AFTER: Duration = Duration::from_millis(1_200);
 
 /// Where a quota was learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]

@@ -139,6 +139,14 @@ impl Merger {
         fresh
     }
 
+    /// The task of a source is gone: it needs a new one, and what it said last may not be true any more.
+    pub fn forget_task(&mut self, id: SourceId) {
+        self.started.remove(&id);
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.enter(MemberState::Connecting, None, Timestamp::now());
+        }
+    }
+
     /// The advertised urls that are needed: those of members to which no typed endpoint leads and answers.
     /// What the user typed wins, for behind a tunnel the advertised urls lead nowhere.
     fn wanted_urls(&self) -> Vec<Endpoint> {
@@ -377,7 +385,8 @@ impl Merger {
         let (leader, split) = leader_of(answering(), term);
         let known = || members.iter().filter_map(|m| m.status.as_ref());
         let revision = answering().map(|s| s.revision).max().or_else(|| known().map(|s| s.revision).max());
-        let compact_revision = members.iter().filter_map(|m| m.metrics.as_ref()?.compact_revision).max();
+        let compact_revision =
+            members.iter().filter_map(|m| m.metrics.as_ref()?.compact_revision).filter(|r| r.0 > 0).max();
         // What a silent member said last counts only while nobody who answers says otherwise.
         let mut alarms: Vec<Alarm> = if answering().next().is_some() {
             answering().flat_map(MemberStatus::alarms).collect()

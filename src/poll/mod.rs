@@ -155,6 +155,14 @@ impl Supervisor {
     }
 
     fn tick(&mut self) {
+        // A task that ended by a defect of ours must not leave its member's last figures standing as if they were new.
+        let ended: Vec<_> = self.tasks.iter().filter(|(_, t)| t.has_ended()).map(|(id, _)| *id).collect();
+        for id in ended {
+            tracing::error!(source = ?id, "a polling task ended; it is started again");
+            self.tasks.remove(&id);
+            self.merger.forget_task(id);
+        }
+        self.reconcile();
         self.merger.begin_tick();
         self.tick.send_modify(|n| *n += 1);
     }

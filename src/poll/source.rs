@@ -77,9 +77,11 @@ impl SourceTask {
         let answered = watch::Sender::new(false);
         let mut tasks = Vec::with_capacity(2);
         let voice = Voice { id, reports };
-        if let Some(every) = metrics_every {
+        if let Some(every) = metrics_every
+            && let Some(metrics) = metrics_endpoint(&endpoint, dialer.access().metrics_url.as_deref())
+        {
             let scraper = Scraper {
-                endpoint: metrics_endpoint(&endpoint, dialer.access().metrics_url.as_deref()),
+                endpoint: metrics,
                 dialer: dialer.clone(),
                 voice: voice.clone(),
                 answered: answered.subscribe(),
@@ -102,6 +104,11 @@ impl SourceTask {
         };
         tasks.push(tokio::spawn(poller.run(tick)));
         Self { tasks, pace }
+    }
+
+    /// Whether one of its tasks is no more, which only a panic brings about while the poll runs.
+    pub(super) fn has_ended(&self) -> bool {
+        self.tasks.iter().any(JoinHandle::is_finished)
     }
 
     pub(super) fn set_pace(&self, pace: Pace) {
@@ -303,7 +310,7 @@ impl Poller {
 
 /// Scrapes `/metrics` at its own pace while the member answers.
 struct Scraper {
-    endpoint: Option<Endpoint>,
+    endpoint: Endpoint,
     dialer: Dialer,
     voice: Voice,
     answered: watch::Receiver<bool>,
@@ -313,7 +320,6 @@ struct Scraper {
 
 impl Scraper {
     async fn run(mut self) {
-        let Some(endpoint) = self.endpoint else { return };
         let mut http = HttpConnection::default();
         let mut ticks = interval(self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -326,7 +332,7 @@ impl Scraper {
                 continue;
             }
             let limit = self.dialer.access().command_timeout;
-            let result = match http.get(&self.dialer, &endpoint, "/metrics", limit).await {
+            let result = match http.get(&self.dialer, &self.endpoint, "/metrics", limit).await {
                 Ok(reply) if reply.status.is_success() => {
                     metrics::parse(&reply.body).map(Box::new).map_err(|e| e.to_string())
                 }
