@@ -47,18 +47,16 @@ pub fn between(before: &ClusterView, after: &ClusterView, verdicts: (&Verdict, &
     let mut push =
         |severity, kind, member, line| events.push(Event { at: after.at, severity, kind, member, line });
 
-    if before.cluster_id.is_none()
-        && let Some(id) = after.cluster_id
-    {
-        push(
-            Severity::Note,
-            EventKind::Membership,
-            None,
-            format!("cluster {id} with {} members", after.listed()),
-        );
+    // Until the first member list nothing can have changed: it is only being found out.
+    let known = before.listed() > 0;
+    if let (false, Some(id)) = (known || after.listed() == 0, after.cluster_id) {
+        let leader = after.leader.map_or_else(String::new, |id| format!(", {} leads", after.name_of(id)));
+        let term = after.term.map_or_else(String::new, |t| format!(", term {}", t.0));
+        let line = format!("cluster {id}: {} members{leader}{term}", after.listed());
+        push(Severity::Note, EventKind::Membership, None, line);
     }
-    leader_change(before, after, &mut push);
-    if before.cluster_id.is_some() {
+    if known {
+        leader_change(before, after, &mut push);
         membership(before, after, &mut push);
     }
     for m in &after.members {

@@ -41,7 +41,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
 fn storage(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let member = state.selected_row().and_then(|i| state.view.members.get(i));
     let label = member.map(crate::model::MemberView::label).unwrap_or_default();
-    let area = Rect { height: area.height.min(12), ..area };
+    let area = Rect { height: area.height.min(20), ..area };
     let inner = canvas.section(area, &format!("Storage of {label}"));
     match member.and_then(|m| state.history.ring(m.id?)) {
         Some(ring) => {

@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use crate::app::State;
-use crate::app::keymap::ACTIONS;
+use crate::app::keymap::{ACTIONS, ActionId};
 use crate::app::state::Screen;
 use crate::ui::canvas::{Canvas, row, width};
 use crate::ui::screens;
@@ -35,15 +35,18 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         canvas.text(line, 1, &toast.text, style);
         return;
     }
+    // The way out keeps its place, however narrow it gets.
+    let quit = state.keymap.keys(ActionId::Quit).first().map(|k| format!("{k} quit ")).unwrap_or_default();
+    let room = Rect { width: canvas.right(line, &quit, theme.dim), ..line };
     let mut x = 1;
-    for action in ACTIONS {
+    for action in ACTIONS.iter().filter(|a| a.id != ActionId::Quit) {
         let (Some(word), Some(key)) = (action.footer, state.keymap.keys(action.id).first()) else { continue };
         let key = key.to_string();
-        if x + width(&key) + width(word) + 3 > line.width {
+        if x + width(&key) + width(word) + 3 > room.width {
             break;
         }
         let style = if action.unavailable(state).is_some() { theme.rule } else { theme.dim };
-        x = canvas.spans(line, x, &[(&key, theme.key), (" ", theme.dim), (word, style), ("  ", theme.dim)]);
+        x = canvas.spans(room, x, &[(&key, theme.key), (" ", theme.dim), (word, style), ("  ", theme.dim)]);
     }
 }
 
@@ -54,7 +57,7 @@ fn views(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     canvas.text(area, 0, &rule, theme.rule);
     let mut x = 1;
     for screen in screens::TABLE {
-        let keys = state.keymap.keys(crate::app::ActionId::Show(screen.id));
+        let keys = state.keymap.keys(ActionId::Show(screen.id));
         let key = keys.first().map(ToString::to_string).unwrap_or_default();
         let open = screen.id == state.screen;
         let style = if open { theme.badge } else { theme.dim };
