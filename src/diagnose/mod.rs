@@ -34,3 +34,6 @@ pub fn findings(view: &ClusterView, history: &History) -> Vec<Finding> {
     found.sort_by_key(|f| std::cmp::Reverse(f.severity));
     found
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,23 +25,27 @@ fn finding(
     }
 }
 
-/// Alarms: at once.
+/// Alarms: at once, one finding for each kind.
 pub(super) fn alarms(view: &ClusterView, _: &History, found: &mut Vec<Finding>) {
-    for alarm in &view.alarms {
-        let name = view.name_of(alarm.member);
-        let (line, next, meaning) = match alarm.kind {
+    for kind in [AlarmKind::Corrupt, AlarmKind::NoSpace] {
+        let raisers = view.raisers(kind);
+        if raisers.is_empty() {
+            continue;
+        }
+        let (what, next, meaning) = match kind {
             AlarmKind::NoSpace => (
-                format!("NOSPACE raised by {name}: puts fail on every member"),
+                "puts fail on every member",
                 "compact, defrag, then disarm",
                 "The database outgrew its quota. Every member refuses puts until the alarm is disarmed; disarming above the quota only brings it back.",
             ),
             AlarmKind::Corrupt => (
-                format!("CORRUPT raised by {name}: writes fail"),
+                "writes fail",
                 "find the odd member (hashkv), replace it",
                 "Members disagree about data at the same revision. Writes are refused until the alarm is disarmed.",
             ),
         };
-        found.push(finding("alarm", Some(alarm.member), Severity::Critical, line, next, meaning));
+        let line = format!("{kind} raised by {raisers}: {what}");
+        found.push(finding("alarm", None, Severity::Critical, line, next, meaning));
     }
 }
 

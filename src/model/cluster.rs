@@ -151,6 +151,14 @@ impl ClusterView {
         self.alarms.iter().filter(move |a| a.kind == kind).map(|a| a.member)
     }
 
+    /// The names of the members that raised an alarm of this kind, in order; empty when nobody did.
+    #[must_use]
+    pub fn raisers(&self, kind: AlarmKind) -> String {
+        let mut names: Vec<_> = self.raised(kind).map(|id| self.name_of(id)).collect();
+        names.sort();
+        names.join(", ")
+    }
+
     /// Whether any member ever answered.
     #[must_use]
     pub fn ever_answered(&self) -> bool {

@@ -103,12 +103,11 @@ pub fn judge(view: &ClusterView, findings: &[Finding]) -> Verdict {
         }
         return plain(VerdictKind::NoLeader, reason);
     }
-    let raisers = |kind| view.raised(kind).map(|id| view.name_of(id)).collect::<Vec<_>>().join(", ");
-    let corrupt = raisers(AlarmKind::Corrupt);
+    let corrupt = view.raisers(AlarmKind::Corrupt);
     if !corrupt.is_empty() {
         return plain(VerdictKind::Corrupt, format!("CORRUPT alarm raised by {corrupt}: writes fail"));
     }
-    let nospace = raisers(AlarmKind::NoSpace);
+    let nospace = view.raisers(AlarmKind::NoSpace);
     if !nospace.is_empty() {
         return plain(VerdictKind::ReadOnly, no_space_reason(view, &nospace));
     }

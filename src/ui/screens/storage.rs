@@ -60,10 +60,10 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         if let Some(ring) = ring {
             chart::draw(
                 canvas,
-                Rect { height: inner.height.min(16), ..inner },
+                Rect { height: inner.height.min(20), ..inner },
                 ring.fine(),
                 state.now,
-                FINE_SPAN,
+                chart::window(ring.fine(), state.now),
             );
         }
     }

@@ -38,7 +38,7 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let badges: Vec<_> = [lab, frozen, mode].into_iter().filter(|b| !b.is_empty()).collect();
     let right: u16 = badges.iter().map(|b| width(b) + 1).sum::<u16>() + width(&clock) + 1;
     let mut x = area.width.saturating_sub(right);
-    let room = Rect { width: x, ..first };
+    let room = Rect { width: x.saturating_sub(1), ..first };
     for badge in badges {
         x = canvas.text(first, x, badge, theme.badge);
         x = canvas.text(first, x, " ", theme.text);

@@ -1,0 +1,113 @@
+//! Each rule on data that it must find, and all of them on a cluster without anything to find.
+
+use super::findings;
+use crate::model::member::PeerCertificate;
+use crate::model::{Alarm, AlarmKind, Bytes, ClusterView, Conflict, MemberState, Role, Severity, Term};
+use crate::poll::history::History;
+use crate::testing::{healthy, noon, with_state};
+
+/// Three members with nothing to find: the test view's first member is fragmented on purpose.
+fn clean() -> ClusterView {
+    let mut view = healthy(3);
+    for m in &mut view.members {
+        if let Some(s) = &mut m.status {
+            s.db_size = Some(Bytes(300 << 20));
+        }
+    }
+    view
+}
+
+fn changed(change: impl FnOnce(&mut ClusterView)) -> ClusterView {
+    let mut view = clean();
+    change(&mut view);
+    view
+}
+
+fn size(view: &mut ClusterView, index: usize, size: u64, in_use: u64) {
+    if let Some(s) = &mut view.members[index].status {
+        (s.db_size, s.db_size_in_use) = (Some(Bytes(size)), Some(Bytes(in_use)));
+    }
+}
+
+fn version(view: &mut ClusterView, index: usize, version: &str) {
+    if let Some(s) = &mut view.members[index].status {
+        s.version = version.into();
+    }
+}
+
+fn all_versions(text: &str) -> ClusterView {
+    changed(|v| (0..3).for_each(|i| version(v, i, text)))
+}
+
+fn expires_in(days: i64) -> ClusterView {
+    changed(|v| {
+        let not_after = noon().checked_add(jiff::SignedDuration::from_hours(24 * days)).unwrap();
+        v.members[0].certificate = Some(PeerCertificate { subject: "CN=m1".into(), not_after });
+    })
+}
+
+#[test]
+fn a_clean_cluster_has_no_finding() {
+    assert_eq!(findings(&clean(), &History::default()), []);
+}
+
+#[test]
+fn each_rule_finds_what_it_is_for() {
+    const MIB: u64 = 1 << 20;
+    let cases = [
+        ("member_not_serving", Severity::Critical, with_state(clean(), 1, MemberState::Hung, "accepts TCP")),
+        (
+            "member_not_serving",
+            Severity::Warning,
+            with_state(clean(), 1, MemberState::Slow, "Status took 900 ms"),
+        ),
+        ("even_voters", Severity::Note, changed(|v| v.members.truncate(2))),
+        ("single_voter", Severity::Note, changed(|v| v.members.truncate(1))),
+        (
+            "learner",
+            Severity::Note,
+            changed(|v| (v.members[2].learner, v.members[2].role) = (true, Role::Learner)),
+        ),
+        ("versions_differ", Severity::Warning, changed(|v| version(v, 1, "3.5.20"))),
+        ("version_known_bad", Severity::Warning, all_versions("3.5.4")),
+        ("version_unsupported", Severity::Note, all_versions("3.4.23")),
+        (
+            "conflict",
+            Severity::Warning,
+            changed(|v| v.conflicts.push(Conflict::LeadersDiffer { term: Term(7) })),
+        ),
+        ("certificate_expires", Severity::Warning, expires_in(20)),
+        ("certificate_expires", Severity::Critical, expires_in(3)),
+        (
+            "alarm",
+            Severity::Critical,
+            changed(|v| v.alarms.push(Alarm { member: v.members[0].id.unwrap(), kind: AlarmKind::Corrupt })),
+        ),
+        ("quota_nearly_full", Severity::Warning, changed(|v| size(v, 0, 1_750 * MIB, 1_700 * MIB))),
+        ("quota_nearly_full", Severity::Critical, changed(|v| size(v, 0, 2_000 * MIB, 1_900 * MIB))),
+        ("fragmented", Severity::Warning, changed(|v| size(v, 0, 500 * MIB, 200 * MIB))),
+        ("sizes_differ", Severity::Note, changed(|v| size(v, 0, 900 * MIB, 600 * MIB))),
+        ("lag", Severity::Warning, changed(|v| v.members[1].lag = Some(1_001))),
+        ("lag", Severity::Critical, changed(|v| v.members[1].lag = Some(10_001))),
+    ];
+    for (rule, severity, view) in cases {
+        let found = findings(&view, &History::default());
+        let hit = found.iter().find(|f| f.key.rule == rule);
+        assert_eq!(hit.map(|f| f.severity), Some(severity), "{rule}: {found:#?}");
+        assert!(found.is_sorted_by_key(|f| std::cmp::Reverse(f.severity)), "worst first: {found:#?}");
+    }
+}
+
+#[test]
+fn thresholds_are_not_crossed_early() {
+    const MIB: u64 = 1 << 20;
+    for view in [
+        expires_in(31),
+        // Half free, but little in use: not worth a defragmentation (mixin).
+        changed(|v| (0..3).for_each(|i| size(v, i, 190 * MIB, 90 * MIB))),
+        changed(|v| size(v, 0, 600 * MIB, 310 * MIB)),
+        changed(|v| v.members[1].lag = Some(1_000)),
+    ] {
+        assert_eq!(findings(&view, &History::default()), []);
+    }
+}
