@@ -36,15 +36,11 @@ fn member(i: u64, at: Timestamp) -> MemberView {
         id: Some(id),
         name: format!("m{i}").into(),
         endpoint: Endpoint::parse(&url).ok(),
-        also_at: Vec::new(),
         client_urls: vec![url.as_str().into()],
         peer_urls: vec![format!("https://10.0.0.{i}:2380").into()],
-        learner: false,
         listed: true,
         role: if i == 1 { Role::Leader } else { Role::Follower },
         state: MemberState::Ok,
-        detail: None,
-        since: at,
         latency: Some(Duration::from_micros(800 + 200 * i)),
         status: Some(MemberStatus {
             member_id: id,
@@ -64,13 +60,8 @@ fn member(i: u64, at: Timestamp) -> MemberView {
             downgrade_target: None,
         }),
         status_at: Some(at),
-        metrics: None,
-        metrics_before: None,
-        metrics_at: None,
-        metrics_error: None,
-        certificate: None,
-        alarms: Vec::new(),
         lag: Some(0),
+        ..MemberView::unknown(at)
     }
 }
 

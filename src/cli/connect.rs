@@ -90,8 +90,7 @@ pub(super) async fn endpoints(settings: &Settings) -> Result<Vec<Endpoint>> {
 pub(super) const METRICS_EVERY: Duration = Duration::from_secs(5);
 
 /// What to poll.
-pub(super) async fn poll_options(settings: &Settings) -> Result<poll::Options> {
-    let access = access(settings)?;
+pub(super) async fn poll_options(access: Access, settings: &Settings) -> Result<poll::Options> {
     let endpoints = endpoints(settings).await?;
     let dialer = Dialer::new(access, &endpoints)?;
     Ok(poll::Options {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::args::Cli;
-use super::connect::{METRICS_EVERY, access, endpoints, settings};
+use super::connect::{METRICS_EVERY, access, poll_options, settings};
 use super::exit::Exit;
 use crate::app::state::{Access, Look};
 use crate::app::update::next_deadline;
@@ -139,7 +139,7 @@ impl Loop<'_> {
         let mut views = match opening {
             Opening::Ready(options) => this.start(options),
             Opening::Discover(access, settings) => {
-                discovery = Some(tokio::spawn(async move { look_up(*access, &settings).await }));
+                discovery = Some(tokio::spawn(async move { poll_options(*access, &settings).await }));
                 // Nothing comes on this one until the endpoints are known.
                 watch::channel(Arc::clone(&this.state.view)).1
             }
@@ -262,15 +262,4 @@ impl Loop<'_> {
         }
         Ok(None)
     }
-}
-
-async fn look_up(access: crate::etcd::Access, settings: &Settings) -> Result<poll::Options> {
-    let endpoints = endpoints(settings).await?;
-    let dialer = Dialer::new(access, &endpoints)?;
-    Ok(poll::Options {
-        dialer,
-        endpoints,
-        interval: settings.interval.value,
-        metrics_every: Some(METRICS_EVERY),
-    })
 }

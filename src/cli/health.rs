@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::args::Cli;
-use super::connect::{output, poll_options, print, print_json, runtime, settings, warn};
+use super::connect::{access, output, poll_options, print, print_json, runtime, settings, warn};
 use super::exit::Exit;
 use super::status::{refuse_to_mix, settled};
 use super::table::table;
@@ -44,7 +44,7 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
     let settings = settings(cli)?;
     warn(&settings);
     let (view, checked) = runtime()?.block_on(async {
-        let mut options = poll_options(&settings).await?;
+        let mut options = poll_options(access(&settings)?, &settings).await?;
         options.metrics_every = None;
         let dialer = options.dialer.clone();
         let view = Poll::start(options)

@@ -7,7 +7,7 @@ use color_eyre::eyre::eyre;
 use serde::Serialize;
 
 use super::args::Cli;
-use super::connect::{output, poll_options, print, print_json, runtime, settings, warn};
+use super::connect::{access, output, poll_options, print, print_json, runtime, settings, warn};
 use super::exit::Exit;
 use super::table::table;
 use crate::config::OutputFormat;
@@ -65,7 +65,7 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
     let settings = settings(cli)?;
     warn(&settings);
     let (view, verdict) = runtime()?.block_on(async {
-        let options = poll_options(&settings).await?;
+        let options = poll_options(access(&settings)?, &settings).await?;
         // Connect, one call, and a second's worth of member list and metrics.
         let limit = options.dialer.access().dial_timeout
             + options.dialer.access().command_timeout

@@ -2,27 +2,8 @@
 
 use std::time::Duration;
 
-use crate::model::finding::FindingKey;
-use crate::model::{ClusterView, Conflict, Finding, MemberId, MemberState, Role, Severity};
+use crate::model::{ClusterView, Conflict, Finding, MemberState, Role, Severity};
 use crate::poll::history::History;
-
-fn finding(
-    rule: &'static str,
-    member: Option<MemberId>,
-    severity: Severity,
-    line: String,
-    next: &str,
-    meaning: &'static str,
-) -> Finding {
-    Finding {
-        key: FindingKey { rule, member },
-        severity,
-        line,
-        next: next.into(),
-        evidence: Vec::new(),
-        meaning,
-    }
-}
 
 /// A member that does not answer, or has no leader: at once.
 pub(super) fn not_serving(view: &ClusterView, _: &History, found: &mut Vec<Finding>) {
@@ -41,7 +22,7 @@ pub(super) fn not_serving(view: &ClusterView, _: &History, found: &mut Vec<Findi
         };
         let detail = m.detail.as_ref().map_or_else(String::new, |d| format!(": {d}"));
         let line = format!("{} {}{detail}", m.label(), m.state.shown());
-        found.push(finding(
+        found.push(Finding::new(
             "member_not_serving",
             m.id,
             severity,
@@ -57,7 +38,7 @@ pub(super) fn even_voters(view: &ClusterView, _: &History, found: &mut Vec<Findi
     let voters = view.voters();
     if voters > 0 && voters.is_multiple_of(2) {
         let line = format!("{voters} voters survive no more failures than {} would", voters - 1);
-        found.push(finding(
+        found.push(Finding::new(
             "even_voters",
             None,
             Severity::Note,
@@ -71,7 +52,7 @@ pub(super) fn even_voters(view: &ClusterView, _: &History, found: &mut Vec<Findi
 /// One voter: its failure is the cluster's.
 pub(super) fn single_voter(view: &ClusterView, _: &History, found: &mut Vec<Finding>) {
     if view.voters() == 1 {
-        found.push(finding(
+        found.push(Finding::new(
             "single_voter",
             None,
             Severity::Note,
@@ -89,7 +70,7 @@ pub(super) fn learners(view: &ClusterView, _: &History, found: &mut Vec<Finding>
             Some(lag) if lag > 0 => format!("{} is a learner, {lag} entries behind", m.label()),
             _ => format!("{} is a learner and has no vote", m.label()),
         };
-        found.push(finding(
+        found.push(Finding::new(
             "learner",
             m.id,
             Severity::Note,
@@ -106,15 +87,15 @@ pub(super) fn versions(view: &ClusterView, _: &History, found: &mut Vec<Finding>
     if versions.len() > 1 {
         let list: Vec<_> = versions.iter().map(ToString::to_string).collect();
         let line = format!("members run different versions: {}", list.join(", "));
-        found.push(finding("versions_differ", None, Severity::Warning, line, "finish the upgrade", "Mixed versions are meant for the time of a rolling upgrade only: the cluster works at the level of the oldest."));
+        found.push(Finding::new("versions_differ", None, Severity::Warning, line, "finish the upgrade", "Mixed versions are meant for the time of a rolling upgrade only: the cluster works at the level of the oldest."));
     }
     for version in &versions {
         if inconsistent(version.raw()) {
             let line = format!("etcd {version} can lose consistency (3.5.0 to 3.5.5)");
-            found.push(finding("version_known_bad", None, Severity::Warning, line, "upgrade to 3.5.6 or later", "etcd 3.5.0 to 3.5.5 can leave members with different data after a crash; 3.5.6 is the floor."));
+            found.push(Finding::new("version_known_bad", None, Severity::Warning, line, "upgrade to 3.5.6 or later", "etcd 3.5.0 to 3.5.5 can leave members with different data after a crash; 3.5.6 is the floor."));
         } else if version.raw().starts_with("3.4.") || version.raw().starts_with("3.3.") {
             let line = format!("etcd {version} is out of support");
-            found.push(finding(
+            found.push(Finding::new(
                 "version_unsupported",
                 None,
                 Severity::Note,
@@ -127,7 +108,7 @@ pub(super) fn versions(view: &ClusterView, _: &History, found: &mut Vec<Finding>
     for m in &view.members {
         if let Some(target) = m.status.as_ref().and_then(|s| s.downgrade_target.as_ref()) {
             let line = format!("{}: a downgrade to {target} is in progress", m.label());
-            found.push(finding(
+            found.push(Finding::new(
                 "downgrade",
                 m.id,
                 Severity::Warning,
@@ -167,7 +148,7 @@ pub(super) fn conflicts(view: &ClusterView, _: &History, found: &mut Vec<Finding
         } else {
             Severity::Critical
         };
-        found.push(finding(
+        found.push(Finding::new(
             "conflict",
             None,
             severity,
@@ -190,7 +171,7 @@ pub(super) fn certificates(view: &ClusterView, _: &History, found: &mut Vec<Find
             _ => continue,
         };
         let line = format!("{}: its certificate expires in {}", m.label(), crate::model::units::age(left));
-        found.push(finding(
+        found.push(Finding::new(
             "certificate_expires",
             m.id,
             severity,

@@ -1,29 +1,10 @@
 //! Findings about space and about members that fall behind.
 
-use crate::model::finding::FindingKey;
 use crate::model::units::{grouped, percent};
-use crate::model::{AlarmKind, Bytes, ClusterView, Finding, MemberId, MemberView, Severity};
+use crate::model::{AlarmKind, Bytes, ClusterView, Finding, MemberView, Severity};
 use crate::poll::history::History;
 
 const MIB: u64 = 1 << 20;
-
-fn finding(
-    rule: &'static str,
-    member: Option<MemberId>,
-    severity: Severity,
-    line: String,
-    next: &str,
-    meaning: &'static str,
-) -> Finding {
-    Finding {
-        key: FindingKey { rule, member },
-        severity,
-        line,
-        next: next.into(),
-        evidence: Vec::new(),
-        meaning,
-    }
-}
 
 /// Alarms: at once, one finding for each kind.
 pub(super) fn alarms(view: &ClusterView, _: &History, found: &mut Vec<Finding>) {
@@ -45,7 +26,7 @@ pub(super) fn alarms(view: &ClusterView, _: &History, found: &mut Vec<Finding>) 
             ),
         };
         let line = format!("{kind} raised by {raisers}: {what}");
-        found.push(finding("alarm", None, Severity::Critical, line, next, meaning));
+        found.push(Finding::new("alarm", None, Severity::Critical, line, next, meaning));
     }
 }
 
@@ -60,7 +41,7 @@ pub(super) fn quota(view: &ClusterView, _: &History, found: &mut Vec<Finding>) {
             _ => continue,
         };
         let line = format!("{}: db {size} is {} of its quota {quota}", m.label(), percent(share));
-        let mut f = finding(
+        let mut f = Finding::new(
             "quota_nearly_full",
             m.id,
             severity,
@@ -81,7 +62,7 @@ pub(super) fn fragmentation(view: &ClusterView, _: &History, found: &mut Vec<Fin
             let free = size.minus(in_use);
             let line =
                 format!("{}: {} of its file is free space ({free})", m.label(), percent(free.share_of(size)));
-            let mut f = finding(
+            let mut f = Finding::new(
                 "fragmented",
                 m.id,
                 Severity::Warning,
@@ -107,7 +88,7 @@ pub(super) fn sizes_differ(view: &ClusterView, _: &History, found: &mut Vec<Find
         && b.0 / 2 > a.0
     {
         let line = format!("{} has {b} allocated, {} only {a}", large.label(), small.label());
-        found.push(finding(
+        found.push(Finding::new(
             "sizes_differ",
             large.id,
             Severity::Note,
@@ -128,7 +109,7 @@ pub(super) fn lag(view: &ClusterView, _: &History, found: &mut Vec<Finding>) {
             _ => continue,
         };
         let line = format!("{} is {} entries behind the leader", m.label(), grouped(lag));
-        found.push(finding(
+        found.push(Finding::new(
             "lag",
             m.id,
             severity,

@@ -38,6 +38,28 @@ pub struct FindingKey {
     pub member: Option<MemberId>,
 }
 
+impl Finding {
+    /// A finding without further evidence.
+    #[must_use]
+    pub fn new(
+        rule: &'static str,
+        member: Option<MemberId>,
+        severity: Severity,
+        line: String,
+        next: &str,
+        meaning: &'static str,
+    ) -> Self {
+        Self {
+            key: FindingKey { rule, member },
+            severity,
+            line,
+            next: next.to_owned(),
+            evidence: Vec::new(),
+            meaning,
+        }
+    }
+}
+
 /// One problem. All texts are safe to print.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {

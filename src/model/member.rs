@@ -279,6 +279,35 @@ pub struct MemberView {
 }
 
 impl MemberView {
+    /// A member of which nothing is known yet.
+    #[must_use]
+    pub fn unknown(since: Timestamp) -> Self {
+        Self {
+            id: None,
+            name: ForeignText::default(),
+            endpoint: None,
+            also_at: Vec::new(),
+            client_urls: Vec::new(),
+            peer_urls: Vec::new(),
+            learner: false,
+            listed: false,
+            role: Role::Unknown,
+            state: MemberState::Connecting,
+            detail: None,
+            since,
+            latency: None,
+            status: None,
+            status_at: None,
+            metrics: None,
+            metrics_before: None,
+            metrics_at: None,
+            metrics_error: None,
+            certificate: None,
+            alarms: Vec::new(),
+            lag: None,
+        }
+    }
+
     /// The quota in force and where it was learned: `Status` from 3.6 on, the metric before.
     #[must_use]
     pub fn quota(&self) -> Option<(Bytes, QuotaSource)> {

@@ -5,18 +5,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::conclude::conclude;
 use super::source::{Body, Report};
 use crate::etcd::ListedMember;
 use crate::model::member::{MetricsSample, PeerCertificate, SLOW_AFTER};
-use crate::model::status::Alarm;
 use crate::model::{
     ClusterId, ClusterView, Conflict, Endpoint, ForeignText, MemberId, MemberState, MemberStatus, MemberView,
-    Role, Term,
 };
 
-/// Two members were read at the same moment if their answers came so close together: only then is the
-/// difference of their indices a lag.
-const SAME_MOMENT: Duration = Duration::from_millis(250);
+/// Two lists that differ for longer than two refreshes differ for good.
+const SETTLING: Duration = Duration::from_secs(12);
 /// Advertised urls of one member that are tried.
 const MAX_ADVERTISED: usize = 2;
 
@@ -35,7 +33,10 @@ struct Source {
     since: Timestamp,
     latency: Option<Duration>,
     status: Option<(MemberStatus, Timestamp)>,
-    list: Option<Vec<ListedMember>>,
+    /// The member list as it knows it, and when it said so.
+    list: Option<(Vec<ListedMember>, Timestamp)>,
+    /// Since when that names other members than the list that is shown.
+    list_differs_since: Option<Timestamp>,
     certificate: Option<PeerCertificate>,
     metrics: Option<(MetricsSample, Timestamp)>,
     metrics_before: Option<MetricsSample>,
@@ -55,6 +56,7 @@ impl Source {
             latency: None,
             status: None,
             list: None,
+            list_differs_since: None,
             certificate: None,
             metrics: None,
             metrics_before: None,
@@ -210,7 +212,10 @@ impl Merger {
                 source.reported = true;
                 source.enter(fault.state(), Some(ForeignText::new(fault.to_string())), report.at);
             }
-            Body::Members(list) => source.list = Some(list),
+            Body::Members(list) => {
+                source.list = Some((list, report.at));
+                self.compare_lists(report.at);
+            }
             Body::Certificate(certificate) => source.certificate = Some(certificate),
             Body::Metrics(Ok(sample)) => {
                 source.metrics_error = None;
@@ -230,15 +235,16 @@ impl Merger {
         source.cluster().is_none_or(|c| Some(c) == self.cluster_id())
     }
 
-    /// The member list of the member that has applied most; of one that answers, if any does.
-    fn list(&self) -> Option<&Vec<ListedMember>> {
-        self.sources
-            .values()
-            .filter(|s| s.list.is_some() && self.in_cluster(s))
-            .max_by_key(|s| {
-                s.status.as_ref().map(|(st, _)| (s.state.answers(), st.raft_term, st.raft_applied_index))
-            })
-            .and_then(|s| s.list.as_ref())
+    /// The member list of the member that has applied most, of those that answer and have a leader if there are
+    /// any; of equals the one that was told last.
+    fn list(&self) -> Option<&[ListedMember]> {
+        let rank = |s: &&Source| {
+            let applied = s.status.as_ref().map(|(status, _)| status.raft_applied_index);
+            (s.state.serves(), s.state.answers(), applied, s.list.as_ref().map(|(_, at)| *at))
+        };
+        let best =
+            self.sources.values().filter(|s| s.list.is_some() && self.in_cluster(s)).max_by_key(rank)?;
+        best.list.as_ref().map(|(list, _)| list.as_slice())
     }
 
     /// The sources that rows are made from; the others are second ways to the same member.
@@ -304,7 +310,7 @@ impl Merger {
         }
         members.extend(silent.iter().filter_map(|id| self.row(&[*id])));
         members.sort_by(|a, b| (!a.listed, &a.name, a.id).cmp(&(!b.listed, &b.name, b.id)));
-        self.finish(members, now)
+        conclude(members, self.cluster_id(), self.conflicts(now), now)
     }
 
     fn listed_row(&self, listed: &ListedMember, now: Timestamp, used: &mut BTreeSet<SourceId>) -> MemberView {
@@ -317,7 +323,7 @@ impl Merger {
             .collect();
         used.extend(&ids);
         let mut row = self.row(&ids).unwrap_or_else(|| {
-            let mut row = blank(now);
+            let mut row = MemberView::unknown(now);
             if listed.unstarted() {
                 row.state = MemberState::Unstarted;
             }
@@ -351,17 +357,12 @@ impl Merger {
             .max_by_key(|s| s.metrics.as_ref().map(|(_, at)| *at));
         Some(MemberView {
             id: best.member(),
-            name: ForeignText::default(),
             endpoint: Some(best.endpoint.clone()),
             also_at: candidates
                 .filter(|s| s.typed && s.endpoint != best.endpoint)
                 .map(|s| s.endpoint.clone())
                 .collect(),
-            client_urls: Vec::new(),
-            peer_urls: Vec::new(),
             learner: figures.is_some_and(|(s, _)| s.is_learner),
-            listed: false,
-            role: Role::Unknown,
             state: best.state,
             detail: best.detail.clone(),
             since: best.since,
@@ -373,77 +374,32 @@ impl Merger {
             metrics_at: metrics.and_then(|s| s.metrics.as_ref().map(|(_, at)| *at)),
             metrics_error: best.metrics_error.clone(),
             certificate: best.certificate.clone(),
-            alarms: Vec::new(),
-            lag: None,
+            ..MemberView::unknown(best.since)
         })
     }
 
-    /// Everything that takes all rows to conclude.
-    fn finish(&self, mut members: Vec<MemberView>, now: Timestamp) -> ClusterView {
-        let answering = || members.iter().filter(|m| m.state.answers()).filter_map(|m| m.status.as_ref());
-        let term = answering().map(|s| s.raft_term).max();
-        let (leader, split) = leader_of(answering(), term);
-        let known = || members.iter().filter_map(|m| m.status.as_ref());
-        let revision = answering().map(|s| s.revision).max().or_else(|| known().map(|s| s.revision).max());
-        let compact_revision =
-            members.iter().filter_map(|m| m.metrics.as_ref()?.compact_revision).filter(|r| r.0 > 0).max();
-        // What a silent member said last counts only while nobody who answers says otherwise.
-        let mut alarms: Vec<Alarm> = if answering().next().is_some() {
-            answering().flat_map(MemberStatus::alarms).collect()
-        } else {
-            known().flat_map(MemberStatus::alarms).collect()
-        };
-        alarms.sort_unstable();
-        alarms.dedup();
-
-        let mut conflicts: Vec<_> = self
-            .sources
-            .values()
-            .filter(|s| !self.in_cluster(s))
-            .filter_map(|s| {
-                Some(Conflict::OtherCluster { endpoint: s.endpoint.clone(), cluster_id: s.cluster()? })
-            })
-            .collect();
-        conflicts.extend(self.differing_lists());
-        conflicts.extend(split.map(|term| Conflict::LeadersDiffer { term }));
-
-        let leader_read = members
-            .iter()
-            .find(|m| m.id.is_some() && m.id == leader && m.state.answers())
-            .and_then(|m| Some((m.status.as_ref()?.raft_index, m.status_at?)));
-        for m in &mut members {
-            m.role = role(m, leader);
-            m.alarms = alarms.iter().filter(|a| Some(a.member) == m.id).map(|a| a.kind).collect();
-            m.lag = leader_read.and_then(|(index, at)| {
-                let status = m.status.as_ref().filter(|_| m.state.answers())?;
-                let apart = m.status_at?.duration_since(at).unsigned_abs();
-                (apart <= SAME_MOMENT).then(|| status.raft_applied_index.behind(index))
-            });
-        }
-        ClusterView {
-            at: now,
-            cluster_id: self.cluster_id(),
-            members,
-            leader,
-            term,
-            revision,
-            compact_revision,
-            alarms,
-            conflicts,
-        }
+    /// What endpoints say that cannot all be true of one healthy cluster.
+    fn conflicts(&self, now: Timestamp) -> Vec<Conflict> {
+        let others = self.sources.values().filter(|s| !self.in_cluster(s)).filter_map(|s| {
+            Some(Conflict::OtherCluster { endpoint: s.endpoint.clone(), cluster_id: s.cluster()? })
+        });
+        // A change of membership reaches the members, and us, one after the other.
+        let lasting = |since: Timestamp| now.duration_since(since).unsigned_abs() > SETTLING;
+        let lists = self.sources.values().filter(|s| s.state.answers() && self.in_cluster(s));
+        let lists = lists.filter(|s| s.list_differs_since.is_some_and(lasting));
+        others
+            .chain(lists.filter_map(|s| Some(Conflict::MemberListsDiffer { member: s.member()? })))
+            .collect()
     }
 
-    /// Members that answer and whose own list names other members than the one that is shown.
-    fn differing_lists(&self) -> Vec<Conflict> {
-        let ids = |list: &Vec<ListedMember>| list.iter().map(|m| m.id).collect::<BTreeSet<_>>();
-        let Some(shown) = self.list().map(ids) else { return Vec::new() };
-        self.sources
-            .values()
-            .filter(|s| {
-                s.state.answers() && self.in_cluster(s) && s.list.as_ref().is_some_and(|l| ids(l) != shown)
-            })
-            .filter_map(|s| Some(Conflict::MemberListsDiffer { member: s.member()? }))
-            .collect()
+    /// Notes which members have another list than the one that is shown.
+    fn compare_lists(&mut self, at: Timestamp) {
+        let ids = |list: &[ListedMember]| list.iter().map(|m| m.id).collect::<BTreeSet<_>>();
+        let Some(shown) = self.list().map(ids) else { return };
+        for source in self.sources.values_mut() {
+            let differs = source.list.as_ref().is_some_and(|(list, _)| ids(list) != shown);
+            source.list_differs_since = differs.then(|| source.list_differs_since.unwrap_or(at));
+        }
     }
 }
 
@@ -458,60 +414,6 @@ fn leads_to(source: &Source, member: MemberId, urls: &[Endpoint]) -> bool {
     match source.member() {
         Some(id) => id == member,
         None => urls.iter().any(|u| u.same_address(&source.endpoint)),
-    }
-}
-
-/// The leader that the members of the highest term name, and that term if they name several.
-fn leader_of<'a>(
-    statuses: impl Iterator<Item = &'a MemberStatus>,
-    term: Option<Term>,
-) -> (Option<MemberId>, Option<Term>) {
-    let mut votes: BTreeMap<MemberId, usize> = BTreeMap::new();
-    for leader in statuses.filter(|s| Some(s.raft_term) == term).filter_map(|s| s.leader) {
-        *votes.entry(leader).or_default() += 1;
-    }
-    let winner = votes.iter().max_by_key(|(_, count)| **count).map(|(id, _)| *id);
-    (winner, term.filter(|_| votes.len() > 1))
-}
-
-fn role(m: &MemberView, leader: Option<MemberId>) -> Role {
-    if m.state == MemberState::Unstarted {
-        Role::Unstarted
-    } else if m.id.is_some() && m.id == leader {
-        Role::Leader
-    } else if m.learner {
-        Role::Learner
-    } else if m.listed || m.status.is_some() {
-        Role::Follower
-    } else {
-        Role::Unknown
-    }
-}
-
-fn blank(now: Timestamp) -> MemberView {
-    MemberView {
-        id: None,
-        name: ForeignText::default(),
-        endpoint: None,
-        also_at: Vec::new(),
-        client_urls: Vec::new(),
-        peer_urls: Vec::new(),
-        learner: false,
-        listed: false,
-        role: Role::Unknown,
-        state: MemberState::Connecting,
-        detail: None,
-        since: now,
-        latency: None,
-        status: None,
-        status_at: None,
-        metrics: None,
-        metrics_before: None,
-        metrics_at: None,
-        metrics_error: None,
-        certificate: None,
-        alarms: Vec::new(),
-        lag: None,
     }
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::etcd::Fault;
 use crate::model::verdict::judge;
-use crate::model::{Bytes, RaftIndex, Revision, VerdictKind};
+use crate::model::{Bytes, RaftIndex, Revision, Role, Term, VerdictKind};
 
 const T0: i64 = 1_800_000_000;
 
@@ -150,6 +150,23 @@ fn another_cluster_is_named_and_left_out() {
         [Conflict::OtherCluster { endpoint: endpoint("b:2"), cluster_id: ClusterId(0xc2) }]
     );
     assert_eq!(judge(&view, &[]).kind, VerdictKind::Degraded);
+}
+
+#[test]
+fn another_member_list_is_a_conflict_only_when_it_lasts() {
+    let mut w = World::typed(&["http://10.0.0.1:2379"]);
+    w.answers("http://10.0.0.1:2379", status(1, 1)).lists("http://10.0.0.1:2379", three());
+    w.answers("http://10.0.0.2:2379", status(2, 1)).lists("http://10.0.0.2:2379", three());
+    let mut grown = three();
+    grown.push(listed(4, "m4", "http://10.0.0.4:2379"));
+    let mut ahead = status(1, 1);
+    ahead.raft_applied_index = RaftIndex(200);
+    w.answers("http://10.0.0.1:2379", ahead).lists("http://10.0.0.1:2379", grown);
+    assert_eq!(w.view().listed(), 4, "the member that has applied more knows better");
+    assert_eq!(w.view().conflicts, [], "the other has not been asked again yet");
+    w.1 += 15_000;
+    w.lists("http://10.0.0.2:2379", three());
+    assert_eq!(w.view().conflicts, [Conflict::MemberListsDiffer { member: MemberId(2) }]);
 }
 
 #[test]
