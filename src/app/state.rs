@@ -10,7 +10,7 @@ use tui_input::Input;
 
 use super::keymap::Keymap;
 use crate::config::ThemeName;
-use crate::model::{ClusterView, Endpoint, Event, EventKind, Finding, MemberId, Severity, Verdict};
+use crate::model::{ClusterView, Endpoint, Event, Finding, MemberId, Severity, Verdict};
 use crate::poll::history::History;
 
 /// The views, in the order of their number keys.
@@ -111,6 +111,8 @@ pub struct State {
     pub view: Arc<ClusterView>,
     /// The findings of that view, worst first.
     pub findings: Vec<Finding>,
+    /// What was noticed about the settings before the start: findings that no poll makes come or go.
+    pub notices: Vec<Finding>,
     /// The verdict of that view.
     pub verdict: Verdict,
     /// The newest view while frozen.
@@ -167,6 +169,7 @@ impl State {
             now: view.at,
             view,
             findings: Vec::new(),
+            notices: Vec::new(),
             verdict,
             behind: None,
             history: History::default(),
@@ -194,15 +197,12 @@ impl State {
         self.toast = Some(Toast { text: text.into(), is_error, until });
     }
 
-    /// Puts something that was noticed before the start into the timeline.
-    pub fn remember_warning(&mut self, line: &str) {
-        self.timeline.push_back(Event {
-            at: self.now,
-            severity: Severity::Warning,
-            kind: EventKind::Finding,
-            member: None,
-            line: line.to_owned(),
-        });
+    /// Takes something that was noticed about the settings before the start.
+    pub fn notice(&mut self, line: &str) {
+        let meaning = "A key or password that others can read is no secret; certificates that this user may not read do not help.";
+        let next = "etcdtop config show";
+        self.notices.push(Finding::new("settings", None, Severity::Note, line.to_owned(), next, meaning));
+        self.findings.clone_from(&self.notices);
     }
 
     /// The round trip to show for a member.

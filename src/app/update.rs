@@ -15,7 +15,7 @@ use crate::config::ThemeName;
 use crate::diagnose;
 use crate::model::event::between;
 use crate::model::verdict::judge;
-use crate::model::{ClusterView, Event};
+use crate::model::{ClusterView, Event, Finding};
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -112,9 +112,15 @@ fn on_view(state: &mut State, view: Arc<ClusterView>) {
         state.behind = Some(view);
     } else {
         state.view = view;
-        state.findings = findings;
+        state.findings = with_notices(state, findings);
         state.verdict = verdict;
     }
+}
+
+/// Notices are notes: they come after everything else.
+fn with_notices(state: &State, mut findings: Vec<Finding>) -> Vec<Finding> {
+    findings.extend(state.notices.iter().cloned());
+    findings
 }
 
 /// Whether a round trip differs enough to be shown anew: by half, or by 5 ms.
@@ -356,8 +362,9 @@ fn freeze(state: &mut State) {
     match state.behind.take() {
         None => state.behind = Some(Arc::clone(&state.view)),
         Some(newest) => {
-            state.findings = diagnose::findings(&newest, &state.history);
-            state.verdict = judge(&newest, &state.findings);
+            let findings = diagnose::findings(&newest, &state.history);
+            state.verdict = judge(&newest, &findings);
+            state.findings = with_notices(state, findings);
             state.now = newest.at;
             state.view = newest;
         }

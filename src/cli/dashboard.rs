@@ -106,8 +106,7 @@ pub(super) fn open(runtime: &Runtime, settings: &Settings, opening: Opening, acc
     let view = Arc::new(poll::merge::Merger::new(typed).view(Timestamp::now()));
     let mut state = State::new(view, access, look, keymap, settings.interval.value);
     for warning in &settings.warnings {
-        state.remember_warning(warning);
-        state.say(warning, true);
+        state.notice(warning);
     }
     let guard = Guard::take()?;
     let outcome = runtime.block_on(Loop::run(state, opening, depth, &guard));

@@ -74,6 +74,8 @@ pub struct Spec {
     pub extra_args: Vec<String>,
     /// The program that becomes the members, see `process`: etcdtop itself. None: etcd is started directly.
     pub launcher: Option<PathBuf>,
+    /// Where each member listens for peers, and the address (a proxy in front of that) that the others are told.
+    pub peers: Vec<(u16, String)>,
     /// Advertise these client urls instead of the members' own (proxies, tunnels), by index.
     pub advertised: Vec<String>,
 }
@@ -123,7 +125,10 @@ impl Cluster {
         let tls = spec.tls.clone();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let ports = free_ports(count * 2).map_err(failed("cannot find free ports"))?;
-        let peer_urls: Vec<_> = ports[count..].iter().map(|p| format!("http://127.0.0.1:{p}")).collect();
+        let own = ports[count..].iter().map(|p| (*p, format!("127.0.0.1:{p}")));
+        let peers: Vec<(u16, String)> =
+            spec.peers.iter().cloned().chain(own.skip(spec.peers.len())).collect();
+        let peer_urls: Vec<_> = peers.iter().map(|(_, told)| format!("http://{told}")).collect();
         let initial: Vec<_> =
             peer_urls.iter().enumerate().map(|(i, url)| format!("m{}={url}", i + 1)).collect();
         let mut members = Vec::with_capacity(count);
@@ -136,7 +141,7 @@ impl Cluster {
                 format!("--data-dir={}", data.display()),
                 format!("--listen-client-urls={client}"),
                 format!("--advertise-client-urls={}", spec.advertised.get(i).unwrap_or(&client)),
-                format!("--listen-peer-urls={peer_url}"),
+                format!("--listen-peer-urls=http://127.0.0.1:{}", peers[i].0),
                 format!("--initial-advertise-peer-urls={peer_url}"),
                 format!("--initial-cluster={}", initial.join(",")),
                 "--initial-cluster-token=etcdtop-lab".into(),

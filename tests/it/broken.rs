@@ -9,7 +9,7 @@ use etcdtop::model::{AlarmKind, Bytes, Endpoint, MemberState, Role, VerdictKind}
 
 use crate::cli::{json, run};
 use crate::support::cluster::TestCluster;
-use crate::support::proxy::{Fault, Proxy};
+use crate::support::proxy::{Fault, Proxy, free_port};
 use crate::support::watch::Watch;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,4 +211,33 @@ async fn two_endpoints_of_one_member_are_one_row() {
     let watch = Watch::start(&Access::default(), &typed);
     let view: Arc<_> = watch.until("both ways", |v| v.members.iter().any(|m| m.also_at.len() == 1)).await;
     assert_eq!(view.members.len(), 1, "{view:#?}");
+}
+
+/// Cutting what the others send to a member does not keep it from sending: both directions are proxied, because each
+/// member dials the others through their proxies.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partitioned_cluster_is_told_apart_from_a_dead_one() {
+    let mut peers = Vec::new();
+    let mut proxies = Vec::new();
+    for _ in 0..3 {
+        let port = free_port();
+        let proxy = Proxy::to(format!("127.0.0.1:{port}")).await;
+        peers.push((port, proxy.address.clone()));
+        proxies.push(proxy);
+    }
+    let spec = Spec { version: Some("3.6".into()), peers, ..Spec::default() };
+    let cluster = TestCluster::start(spec).await;
+    let watch = Watch::start(cluster.access(), &cluster.endpoints());
+    watch.until_verdict(VerdictKind::Healthy).await;
+    // No peer can reach any other: every member answers, none has a leader.
+    for proxy in &proxies {
+        proxy.set(Fault::Cut);
+    }
+    let view = watch.until_verdict(VerdictKind::NoLeader).await;
+    assert_eq!((view.answering_voters(), view.can_lose()), (3, Some(0)));
+    assert!(judge(&view, &[]).reason.starts_with("3 of 3 voters answer, none has a leader"));
+    for proxy in &proxies {
+        proxy.set(Fault::Pass);
+    }
+    watch.until_verdict(VerdictKind::Healthy).await;
 }

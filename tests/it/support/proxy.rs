@@ -21,6 +21,11 @@ pub enum Fault {
     Cut,
 }
 
+/// A free loopback port, for a server that has to be told where to listen.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 /// A proxy in front of one address; stops when dropped.
 pub struct Proxy {
     /// Where it listens.
