@@ -101,9 +101,13 @@ pub(super) async fn poll_options(access: Access, settings: &Settings) -> Result<
     })
 }
 
-/// A runtime for a command: everything on this thread.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+/// Runs a command's calls, everything on this thread.
+pub(super) fn run_to_end<T>(calls: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(calls);
+    // A resolver that does not answer must not hold up the end.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Writes to standard output; a reader that went away (`| head`) is no error.

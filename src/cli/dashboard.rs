@@ -43,7 +43,7 @@ pub(super) fn need_terminal() -> Result<()> {
 pub(super) fn runtime() -> Result<Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
-        .max_blocking_threads(8)
+        .max_blocking_threads(32)
         .enable_all()
         .build()?)
 }
@@ -76,7 +76,11 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
             metrics_every: Some(METRICS_EVERY),
         })
     };
-    open(&runtime()?, &settings, opening, access)
+    let runtime = runtime()?;
+    let exit = open(&runtime, &settings, opening, access);
+    // A resolver that does not answer must not keep anybody from leaving.
+    runtime.shutdown_background();
+    exit
 }
 
 fn name_of(endpoints: &[Endpoint]) -> String {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::args::Cli;
-use super::connect::{access, output, poll_options, print, print_json, runtime, settings, warn};
+use super::connect::{access, output, poll_options, print, print_json, run_to_end, settings, warn};
 use super::exit::Exit;
 use super::status::{refuse_to_mix, settled};
 use super::table::table;
@@ -43,7 +43,7 @@ struct Checked {
 pub(super) fn run(cli: &Cli) -> Result<Exit> {
     let settings = settings(cli)?;
     warn(&settings);
-    let (view, checked) = runtime()?.block_on(async {
+    let (view, checked) = run_to_end(async {
         let mut options = poll_options(access(&settings)?, &settings).await?;
         options.metrics_every = None;
         let dialer = options.dialer.clone();
@@ -51,7 +51,7 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
             .settled(dialer.access().dial_timeout + dialer.access().command_timeout)
             .await;
         let checked = check_all(&view, &dialer).await;
-        Ok::<_, color_eyre::Report>((view, checked))
+        Ok((view, checked))
     })?;
     refuse_to_mix(&view)?;
     let verdict = judge(&view, &diagnose::findings(&view, &History::default()));

@@ -120,6 +120,7 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
     };
     drop(load);
     drop(cluster);
+    runtime.shutdown_background();
     if let Some(folder) = kept {
         eprintln!("etcdtop: the lab's folder is kept: {}", folder.display());
     }

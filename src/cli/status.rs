@@ -7,7 +7,7 @@ use color_eyre::eyre::eyre;
 use serde::Serialize;
 
 use super::args::Cli;
-use super::connect::{access, output, poll_options, print, print_json, runtime, settings, warn};
+use super::connect::{access, output, poll_options, print, print_json, run_to_end, settings, warn};
 use super::exit::Exit;
 use super::table::table;
 use crate::config::OutputFormat;
@@ -64,7 +64,7 @@ struct MemberJson<'a> {
 pub(super) fn run(cli: &Cli) -> Result<Exit> {
     let settings = settings(cli)?;
     warn(&settings);
-    let (view, verdict) = runtime()?.block_on(async {
+    let (view, verdict) = run_to_end(async {
         let options = poll_options(access(&settings)?, &settings).await?;
         // Connect, one call, and a second's worth of member list and metrics.
         let limit = options.dialer.access().dial_timeout
@@ -73,7 +73,7 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
         let view = Poll::start(options).settled(limit).await;
         let findings = diagnose::findings(&view, &History::default());
         let verdict = judge(&view, &findings);
-        Ok::<_, color_eyre::Report>((view, verdict))
+        Ok((view, verdict))
     })?;
     refuse_to_mix(&view)?;
     match output(&settings) {

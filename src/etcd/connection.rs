@@ -90,7 +90,7 @@ impl Dialer {
         let client = match timeout(access.command_timeout, connecting).await {
             Ok(Ok(client)) => client,
             Ok(Err(e)) => return Err(fault_of(e, &fault)),
-            Err(_) => return Err(Fault::Deadline { after: access.command_timeout }),
+            Err(_) => return Err(Fault::AuthSilent { after: access.command_timeout }),
         };
         Ok(Connection { client, fault, certificate })
     }

@@ -63,6 +63,12 @@ pub enum Fault {
         /// The limit.
         after: Duration,
     },
+    /// Authentication, which goes through Raft, was not answered.
+    #[error("no answer to authentication within {}: the member hangs, or there is no quorum to ask", units::latency(*.after))]
+    AuthSilent {
+        /// The limit.
+        after: Duration,
+    },
     /// The connection broke.
     #[error("connection lost: {}", printable(.reason))]
     Lost {
@@ -109,7 +115,7 @@ impl Fault {
             | Self::Silent { .. }
             | Self::Lost { .. } => MemberState::Unreachable,
             Self::Tls { .. } => MemberState::Tls,
-            Self::Hung { .. } | Self::Deadline { .. } => MemberState::Hung,
+            Self::Hung { .. } | Self::Deadline { .. } | Self::AuthSilent { .. } => MemberState::Hung,
             Self::Auth { .. } => MemberState::Auth,
             Self::NoLeader => MemberState::NoLeader,
             Self::Learner | Self::NotEtcd { .. } | Self::Rpc { .. } => MemberState::Failing,

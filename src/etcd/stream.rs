@@ -132,7 +132,7 @@ impl Dialer {
         match endpoint.address() {
             Address::Unix(path) => match timeout_at(deadline, UnixStream::connect(path)).await {
                 Ok(Ok(stream)) => Ok(Box::new(stream)),
-                Ok(Err(e)) => Err(Fault::Unreachable { reason: e.to_string() }),
+                Ok(Err(e)) => Err(Fault::Unreachable { reason: words(&e) }),
                 Err(_) => Err(Fault::ConnectTimeout { after: limit }),
             },
             Address::Tcp { host, port } => {

@@ -22,7 +22,7 @@ pub struct Binaries {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BinariesError {
     /// Not this version.
-    #[error("no etcd {wanted} on this machine (looked in {} and in PATH): scripts/fetch-tools etcd-{wanted} gets one", cache.display())]
+    #[error("no etcd {wanted} on this machine (looked in {} and in PATH): scripts/fetch-tools gets {}", cache.display(), MATRIX.join(", "))]
     Missing {
         /// `3.6`.
         wanted: String,

@@ -184,7 +184,7 @@ fn a_paste_is_no_command() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_cluster_that_does_not_change_is_not_redrawn() {
+async fn each_change_is_one_whole_frame() {
     let cluster = TestCluster::start(Spec { version: Some("3.6".into()), ..Spec::default() }).await;
     let mut p = Pty::etcdtop(120, 40, &["--endpoints", &cluster.endpoints_text(), "--color", "always"]);
     p.wait("HEALTHY");
