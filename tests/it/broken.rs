@@ -241,3 +241,21 @@ async fn a_partitioned_cluster_is_told_apart_from_a_dead_one() {
     }
     watch.until_verdict(VerdictKind::Healthy).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn authentication_without_a_quorum_is_not_mistaken_for_a_wrong_password() {
+    let mut cluster = TestCluster::of("3.7").await;
+    for args in
+        [&["user", "add", "root:s3cret"][..], &["user", "grant-role", "root", "root"], &["auth", "enable"]]
+    {
+        cluster.etcdctl(args);
+    }
+    cluster.kill(1);
+    cluster.kill(2);
+    let endpoint = cluster.endpoints()[0].raw().to_owned();
+    let ours = json(&run(&["status", "-o", "json", "--user", "root:s3cret", "--endpoints", &endpoint]));
+    let member = &ours["members"][0];
+    let detail = member["detail"].as_str().unwrap();
+    assert!(detail.contains("no quorum") || detail.contains("no leader"), "{member}");
+    assert_ne!(member["state"], "auth", "{member}");
+}
