@@ -304,6 +304,12 @@ impl Keymap {
         self.by_action.get(&id).map_or(&[], Vec::as_slice)
     }
 
+    /// The shortest key of an action, for people; empty if it has none.
+    #[must_use]
+    pub fn first(&self, id: ActionId) -> String {
+        self.keys(id).iter().map(ToString::to_string).min_by_key(String::len).unwrap_or_default()
+    }
+
     /// The keys of an action, for people: `up k`.
     #[must_use]
     pub fn shown(&self, id: ActionId) -> String {

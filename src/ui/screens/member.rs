@@ -5,7 +5,7 @@ use std::time::Duration;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::app::State;
+use crate::app::{ActionId, State};
 use crate::model::units::{age, grouped, latency, percent};
 use crate::model::{ForeignText, MemberView};
 use crate::ui::canvas::{Canvas, below, row, wrap};
@@ -14,7 +14,7 @@ use crate::ui::widgets::{chart, members};
 
 /// A group of lines: title, and label with value.
 struct Group {
-    title: &'static str,
+    title: String,
     lines: Vec<(&'static str, String, Style)>,
 }
 
@@ -36,6 +36,12 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         let start = i32::from(cursors[side]) - i32::from(state.scroll);
         let used = group_at(canvas, Rect { x, width, ..area }, start, group);
         cursors[side] += used + 1;
+    }
+    let longest = cursors[0].max(cursors[1]).saturating_sub(1);
+    if longest > area.height {
+        let hint =
+            format!(" {} {} scroll ", state.keymap.first(ActionId::Down), state.keymap.first(ActionId::Up));
+        canvas.right(Rect { width: area.width.saturating_sub(1), ..area }, &hint, canvas.theme.dim);
     }
     let lowest = cursors[0].max(cursors[1]).saturating_sub(state.scroll);
     let rest = below(area, lowest);
@@ -60,7 +66,7 @@ fn group_at(canvas: &mut Canvas<'_>, area: Rect, start: i32, group: &Group) -> u
         y += 1;
     };
     line(canvas, &|canvas, at| {
-        canvas.section(at, group.title);
+        canvas.section(at, &group.title);
     });
     for (label, value, style) in &group.lines {
         for (i, part) in wrap(value, area.width.saturating_sub(17)).into_iter().enumerate() {
@@ -202,11 +208,11 @@ fn groups(state: &State, canvas: &Canvas<'_>, m: &MemberView) -> Vec<Group> {
         process.push(("no metrics", reason.to_string(), theme.warning));
     }
     vec![
-        Group { title: "Health", lines: health },
-        Group { title: "Identity", lines: identity },
-        Group { title: "Storage", lines: storage },
-        Group { title: "Raft", lines: raft },
-        Group { title: "Process, from /metrics", lines: process },
+        Group { title: format!("Health of {}", m.label()), lines: health },
+        Group { title: "Identity".to_owned(), lines: identity },
+        Group { title: "Storage".to_owned(), lines: storage },
+        Group { title: "Raft".to_owned(), lines: raft },
+        Group { title: "Process, from /metrics".to_owned(), lines: process },
     ]
 }
 
