@@ -156,15 +156,19 @@ impl Loop<'_> {
                     Signal::End(number) => return Ok(Exit::Signal(number)),
                     Signal::Suspend => this.suspend()?,
                     Signal::Continue => {
-                        this.guard.retake()?;
-                        this.redraw_all();
+                        this.retake()?;
                     }
                 },
                 msg = input.next() => match msg {
                     None => return Ok(Exit::Signal(1)), // the terminal is gone, as with SIGHUP
-                    Some(msg) => {
-                        if let Some(exit) = this.take(msg)? {
-                            return Ok(exit);
+                    Some(first) => {
+                        // What is ready is taken whole, then drawn once: a held key must not queue up frames.
+                        let mut msg = Some(first);
+                        while let Some(next) = msg {
+                            if let Some(exit) = this.take(next)? {
+                                return Ok(exit);
+                            }
+                            msg = input.ready().await;
                         }
                         this.draw()?;
                     }
@@ -234,6 +238,11 @@ impl Loop<'_> {
         self.guard.release();
         term::signals::stop_job()?;
         // Stopped here until SIGCONT.
+        self.retake()
+    }
+
+    /// Takes the terminal again and draws everything.
+    fn retake(&mut self) -> Result<()> {
         self.guard.retake()?;
         if self.state.mouse {
             self.guard.set_mouse(true)?;

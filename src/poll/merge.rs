@@ -309,7 +309,8 @@ impl Merger {
             members.extend(self.row(&ids).map(|row| MemberView { id: member, ..row }));
         }
         members.extend(silent.iter().filter_map(|id| self.row(&[*id])));
-        members.sort_by(|a, b| (!a.listed, &a.name, a.id).cmp(&(!b.listed, &b.name, b.id)));
+        let rank = |m: &MemberView| (!m.listed, m.name.is_empty(), m.name.clone(), m.id);
+        members.sort_by_cached_key(rank);
         conclude(members, self.cluster_id(), self.conflicts(now), now)
     }
 
@@ -326,6 +327,9 @@ impl Merger {
             let mut row = MemberView::unknown(now);
             if listed.unstarted() {
                 row.state = MemberState::Unstarted;
+            } else {
+                row.state = MemberState::Unreachable;
+                row.detail = Some(ForeignText::new(self.no_way_to(&urls)));
             }
             row
         });
@@ -343,6 +347,20 @@ impl Merger {
             )));
         }
         row
+    }
+
+    /// Why no endpoint leads to a member that was started: a mistake in its `--advertise-client-urls`.
+    fn no_way_to(&self, urls: &[Endpoint]) -> String {
+        let taken = urls.iter().find_map(|u| {
+            let source = self.sources.values().find(|s| s.endpoint.same_address(u))?;
+            Some((u, source.member()?))
+        });
+        match taken {
+            Some((url, member)) => {
+                format!("its advertised url {url} leads to member {member}: each member needs its own")
+            }
+            None => "it advertises no client url that can be used".into(),
+        }
     }
 
     /// A row from the best of several sources that lead to the same member. None for no source.

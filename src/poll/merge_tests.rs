@@ -245,6 +245,26 @@ fn lag_is_told_only_of_figures_of_one_moment() {
 }
 
 #[test]
+fn members_that_advertise_one_url_are_told_apart() {
+    // The mistake of copied unit files: everybody advertises localhost.
+    let mut w = World::typed(&["http://localhost:2379"]);
+    let list = vec![
+        listed(1, "m1", "http://localhost:2379"),
+        listed(2, "m2", "http://localhost:2379"),
+        listed(3, "", ""),
+    ];
+    w.answers("http://localhost:2379", status(1, 1)).lists("http://localhost:2379", list);
+    let view = w.view();
+    let labels: Vec<_> = view.members.iter().map(|m| (m.label(), m.state)).collect();
+    assert_eq!(labels[0], ("m1".into(), MemberState::Ok));
+    assert_eq!(labels[1], ("m2".into(), MemberState::Unreachable));
+    assert_eq!(labels[2].1, MemberState::Unstarted, "those without a name come last");
+    let detail = view.members[1].detail.as_ref().unwrap();
+    assert!(detail.raw().contains("leads to member 1"), "{detail}");
+    assert!(w.0.settled(false), "there is nothing to wait for");
+}
+
+#[test]
 fn a_removed_member_loses_its_source() {
     let mut w = World::typed(&["http://10.0.0.1:2379"]);
     w.answers("http://10.0.0.1:2379", status(1, 1)).lists("http://10.0.0.1:2379", three());

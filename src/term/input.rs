@@ -4,6 +4,9 @@ use crossterm::event::{
     Event, EventStream, KeyCode as CrosstermCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEventKind,
 };
 use futures_util::StreamExt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 
 use crate::app::{Key, KeyCode, Msg};
 
@@ -24,6 +27,19 @@ impl Input {
                 Err(_) => return None,
             }
         }
+    }
+
+    /// The next message if it is there already. Polled with the caller's own waker: the stream keeps the first waker
+    /// that it is polled with, and one that wakes nobody would make the keyboard dead.
+    pub async fn ready(&mut self) -> Option<Msg> {
+        let mut next = pin!(self.next());
+        poll_fn(|cx| {
+            Poll::Ready(match next.as_mut().poll(cx) {
+                Poll::Ready(msg) => msg,
+                Poll::Pending => None,
+            })
+        })
+        .await
     }
 }
 
