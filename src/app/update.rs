@@ -123,10 +123,10 @@ fn with_notices(state: &State, mut findings: Vec<Finding>) -> Vec<Finding> {
     findings
 }
 
-/// Whether a round trip differs enough to be shown anew: by half, or by 5 ms.
+/// Whether a round trip differs enough to be shown anew: by 5 ms, or by half and 2 ms.
 fn moved(shown: Duration, now: Duration) -> bool {
     let apart = shown.abs_diff(now);
-    apart > Duration::from_millis(5) || apart > shown.min(now) / 2 && apart > Duration::from_micros(500)
+    apart > Duration::from_millis(5) || apart > shown.min(now) / 2 && apart > Duration::from_millis(2)
 }
 
 /// Adds to the timeline; a member that flaps between the same two states does not drown the rest.

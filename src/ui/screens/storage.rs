@@ -73,7 +73,7 @@ fn figures(m: &MemberView) -> String {
     let Some(s) = &m.status else { return m.state.word().to_owned() };
     let mut parts = Vec::new();
     if let Some(size) = s.db_size {
-        parts.push(format!("{size} allocated"));
+        parts.push(size.to_string());
         if let Some(in_use) = s.db_size_in_use {
             parts.push(format!("{in_use} in use ({})", percent(in_use.share_of(size))));
         }
@@ -81,7 +81,7 @@ fn figures(m: &MemberView) -> String {
             parts.push(format!("{free} reclaimable"));
         }
         match m.quota() {
-            Some((quota, _)) => parts.push(format!("{} of quota {quota}", percent(size.share_of(quota)))),
+            Some((quota, _)) => parts.push(format!("{} of {quota} quota", percent(size.share_of(quota)))),
             None => parts.push("quota unknown (no /metrics)".into()),
         }
     }
