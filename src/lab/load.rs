@@ -28,8 +28,8 @@ pub struct Load {
     task: Option<JoinHandle<()>>,
 }
 
-/// The API server compacts every five minutes; here every one, so that one sees it.
-const COMPACT_EVERY: Duration = Duration::from_secs(60);
+/// The API server compacts every five minutes; here so often that one sees it.
+const COMPACT_EVERY: Duration = Duration::from_secs(30);
 
 impl Load {
     /// Starts writing to a lab cluster. Survives stopped members and a lost quorum.
@@ -48,7 +48,7 @@ impl Load {
             let mut source = Source::new(kind);
             let mut turn = 0_usize;
             let mut compacted = Instant::now();
-            let mut recent = (0_i64, 0_i64);
+            let mut last_round = 0_i64;
             loop {
                 // Whichever member answers; the next one after a failure.
                 let endpoint = &endpoints[turn % endpoints.len()];
@@ -65,8 +65,7 @@ impl Load {
                     if kind == LoadKind::Kubernetes && compacted.elapsed() > COMPACT_EVERY {
                         compacted = Instant::now();
                         // What was the head a round ago, as the API server does.
-                        let floor = recent.0;
-                        recent = (recent.1, revision);
+                        let floor = std::mem::replace(&mut last_round, revision);
                         if floor > 0 && writer.compact(floor).await.is_err() {
                             break;
                         }
