@@ -8,7 +8,7 @@ use std::time::Duration;
 use ::http::Uri;
 use etcd_client::{Channel, Client, ConnectOptions, GetOptions};
 use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Endpoint as TonicEndpoint;
 use tower_service::Service;
 
@@ -164,16 +164,28 @@ impl Connection {
     /// The fault that kept it from answering within `limit`. A user without permission for the key counts
     /// as an answer: the read reached the store.
     pub async fn read(&self, linearizable: bool, limit: Duration) -> Result<Duration, Fault> {
-        let mut client = self.client.kv_client();
+        let client = self.client.kv_client();
         let mut options = GetOptions::new().with_keys_only().with_limit(1);
         if !linearizable {
             options = options.with_serializable();
         }
         let started = Instant::now();
-        match self.call(limit, async move { client.get("health", Some(options)).await }).await {
-            Ok(_) => Ok(started.elapsed()),
-            Err(Fault::Auth { reason }) if reason.contains("permission denied") => Ok(started.elapsed()),
-            Err(fault) => Err(fault),
+        loop {
+            let left = limit.saturating_sub(started.elapsed());
+            let (mut kv, options) = (client.clone(), options.clone());
+            match self.call(left, async move { kv.get("health", Some(options)).await }).await {
+                Ok(_) => return Ok(started.elapsed()),
+                Err(Fault::Auth { reason }) if reason.contains("permission denied") => {
+                    return Ok(started.elapsed());
+                }
+                // An election in between: a read can be asked again, and the answer is worth the wait.
+                Err(Fault::Rpc { message, .. })
+                    if message.contains("leader changed") && started.elapsed() < limit =>
+                {
+                    sleep(Duration::from_millis(100)).await;
+                }
+                Err(fault) => return Err(fault),
+            }
         }
     }
 
