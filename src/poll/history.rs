@@ -148,3 +148,67 @@ impl History {
         self.latest
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{healthy, noon, with_state};
+
+    /// One view a second, the revision growing by ten each.
+    fn seconds(history: &mut History, from: i64, count: i64) {
+        for s in from..from + count {
+            let at = noon().checked_add(jiff::SignedDuration::from_secs(s)).unwrap();
+            let mut view = healthy(1);
+            view.at = at;
+            view.members[0].status_at = Some(at);
+            if let Some(status) = &mut view.members[0].status {
+                status.revision = Revision(10 * s);
+            }
+            history.push(&view);
+        }
+    }
+
+    fn ring(history: &History) -> &Ring {
+        history.rings.values().next().unwrap()
+    }
+
+    #[test]
+    fn a_quarter_of_an_hour_is_kept_by_the_second_and_a_day_by_the_minute() {
+        let mut history = History::default();
+        seconds(&mut history, 0, 2_000);
+        assert_eq!(ring(&history).fine().len(), 901);
+        assert_eq!(ring(&history).coarse().len(), 34);
+    }
+
+    #[test]
+    fn a_rate_needs_a_third_of_its_window() {
+        let mut history = History::default();
+        seconds(&mut history, 0, 20);
+        assert_eq!(history.revision_rate(), None);
+        seconds(&mut history, 20, 1);
+        assert_eq!(history.revision_rate(), Some(10.0));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_back_starts_anew() {
+        let mut history = History::default();
+        seconds(&mut history, 100, 50);
+        seconds(&mut history, 0, 3);
+        assert_eq!(ring(&history).fine().len(), 3);
+        assert!(
+            ring(&history).fine().iter().zip(ring(&history).fine().iter().skip(1)).all(|(a, b)| a.at < b.at)
+        );
+    }
+
+    #[test]
+    fn a_silent_member_gives_no_samples_and_a_removed_one_is_forgotten() {
+        let mut history = History::default();
+        seconds(&mut history, 0, 3);
+        let mut view = with_state(healthy(1), 0, MemberState::Hung, "accepts TCP");
+        view.at = noon().checked_add(jiff::SignedDuration::from_secs(9)).unwrap();
+        history.push(&view);
+        assert_eq!(ring(&history).fine().len(), 3);
+        history.push(&healthy(0));
+        assert!(history.rings.is_empty());
+    }
+}

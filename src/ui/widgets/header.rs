@@ -53,10 +53,15 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     x = canvas.text(room, x, &v.headline, theme.verdict(v.kind));
     let listed = state.view.listed();
     if listed > 0 {
-        let members = format!("   {}/{listed} members", state.view.serving());
+        // Shorter words where it is narrow; what does not fit whole is left out.
+        let word = if area.width < 100 { "" } else { " members" };
+        let members = format!("   {}/{listed}{word}", state.view.serving());
         x = canvas.text(room, x, &members, theme.text);
         if let Some(n) = state.view.can_lose() {
-            canvas.text(room, x, &format!(", can lose {n}"), if n == 0 { theme.warning } else { theme.text });
+            let can_lose = format!(", can lose {n}");
+            if x + width(&can_lose) <= room.width {
+                canvas.text(room, x, &can_lose, if n == 0 { theme.warning } else { theme.text });
+            }
         }
     }
     for (i, line) in reason_lines(state, area.width).iter().enumerate() {
