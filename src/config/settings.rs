@@ -198,15 +198,17 @@ pub struct Row {
 }
 
 impl Settings {
-    /// How the endpoints were chosen, for the header: `--endpoints`, `context prod`, `kubeadm: /etc/kubernetes/pki/etcd`.
+    /// How the endpoints were chosen, for the header: `from --endpoints`, `context prod`,
+    /// `found kubeadm: /etc/kubernetes/pki/etcd`.
     #[must_use]
     pub fn access_line(&self) -> String {
         let origin = self.discovery_srv.as_ref().map_or(&self.endpoints.origin, |d| &d.origin);
         match origin {
             Origin::Context { name, .. } => format!("context {name}"),
             Origin::Host { what, path } => format!("found {what}: {}", path.display()),
-            Origin::File { .. } => "config file".into(),
-            other => other.to_string(),
+            Origin::File { .. } => "from the config file".into(),
+            Origin::Default => "no endpoint given or found: etcd's default".into(),
+            Origin::Flag(name) | Origin::Env(name) => format!("from {name}"),
         }
     }
 }

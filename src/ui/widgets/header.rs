@@ -112,7 +112,7 @@ fn facts(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         facts.push(format!("every {pause}"));
     }
     if !state.access.origin.is_empty() {
-        facts.push(format!("by {}", state.access.origin));
+        facts.push(state.access.origin.clone());
     }
     let separator = format!(" {} ", canvas.glyphs.dot);
     let mut x = 1;
