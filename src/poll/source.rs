@@ -101,6 +101,7 @@ impl SourceTask {
             members_asked: None,
             last_seen: None,
             silent_since: None,
+            explained: None,
         };
         tasks.push(tokio::spawn(poller.run(tick)));
         Self { tasks, pace }
@@ -172,6 +173,8 @@ struct Poller {
     /// Leader and term of the last answer: when they change, the member list may have.
     last_seen: Option<(Option<crate::model::MemberId>, crate::model::Term)>,
     silent_since: Option<Instant>,
+    /// The last fault that was looked into, and what it turned out to be.
+    explained: Option<(Fault, Fault)>,
 }
 
 impl Poller {
@@ -220,12 +223,27 @@ impl Poller {
                 self.connection = Some(connection);
                 true
             }
+            Err(Fault::Hung { after }) => {
+                let since = *self.silent_since.get_or_insert_with(|| Instant::now() - after);
+                self.fail(Fault::Hung { after: since.elapsed() }).await;
+                false
+            }
             Err(fault) => {
-                let fault = self.dialer.explain(&self.endpoint, fault).await;
+                let fault = self.explain(fault).await;
                 self.fail(fault).await;
                 false
             }
         }
+    }
+
+    /// A better reason for a fault, looked for once: each look is a connection that shows up in etcd's log.
+    async fn explain(&mut self, fault: Fault) -> Fault {
+        if let Some((_, known)) = self.explained.as_ref().filter(|(seen, _)| *seen == fault) {
+            return known.clone();
+        }
+        let better = self.dialer.explain(&self.endpoint, fault.clone()).await;
+        self.explained = Some((fault, better.clone()));
+        better
     }
 
     async fn fail(&mut self, fault: Fault) {
@@ -247,6 +265,7 @@ impl Poller {
             Ok(status) => {
                 self.retry.succeeded();
                 self.silent_since = None;
+                self.explained = None;
                 let seen = (status.leader, status.raft_term);
                 let changed = self.last_seen.replace(seen) != Some(seen);
                 self.voice.say(Body::Status(Box::new(status), started.elapsed())).await;
@@ -267,7 +286,7 @@ impl Poller {
                     self.connection = None;
                     return false;
                 }
-                let fault = self.dialer.explain(&self.endpoint, fault).await;
+                let fault = self.explain(fault).await;
                 self.fail(fault).await;
                 !broke
             }
@@ -294,9 +313,11 @@ impl Poller {
         let since = *self.silent_since.get_or_insert(started);
         loop {
             let after = since.elapsed();
-            if accepts.is_err() {
-                // Packets vanish: this connection would take minutes to notice that they come through again.
-                self.fail(Fault::Silent { after }).await;
+            if let Err(fault) = accepts {
+                // Packets vanish: this connection would take minutes to notice that they come through again. Any other
+                // fault tells what became of the member.
+                let vanished = matches!(fault, Fault::ConnectTimeout { .. });
+                self.fail(if vanished { Fault::Silent { after } } else { fault }).await;
                 return Err(Fault::Deadline { after });
             }
             self.fail(Fault::Hung { after }).await;
