@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use etcdtop::cli::{self, Cli, Exit};
 use etcdtop::lab;
 
@@ -13,8 +12,7 @@ fn main() -> ExitCode {
         eprintln!("etcdtop: cannot become a lab member: {error}");
         return ExitCode::FAILURE;
     }
-    // clap ends the program itself: 0 for --help and --version, 2 for wrong usage.
-    let cli = Cli::parse();
+    let cli = Cli::read();
     match cli::run(&cli) {
         Ok(exit) => exit.into(),
         Err(report) => {

@@ -48,7 +48,7 @@ fn member(i: u64, at: Timestamp) -> MemberView {
             version: "3.6.5".into(),
             storage_version: Some("3.6.0".into()),
             db_size: Some(Bytes(1_377_964_032 / i)),
-            db_size_in_use: Some(Bytes(281 << 20)),
+            db_size_in_use: Some(Bytes((281 << 20).min(1_377_964_032 / i))),
             db_quota: Some(Bytes(2 << 30)),
             leader: Some(MemberId(0x8e9e_05c5_2164_694d)),
             raft_term: Term(7),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::lab::LabArgs;
@@ -28,6 +28,58 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
+/// Flags that say which cluster and how to reach it: a lab has its own.
+const OF_A_CLUSTER: &[&str] = &[
+    "endpoints",
+    "context",
+    "cacert",
+    "cert",
+    "key",
+    "server_name",
+    "user",
+    "password",
+    "password_file",
+    "dial_timeout",
+    "command_timeout",
+    "keepalive_time",
+    "keepalive_timeout",
+    "insecure_transport",
+    "insecure_skip_tls_verify",
+    "discovery_srv",
+    "discovery_srv_name",
+    "metrics_url",
+    "output",
+];
+
+impl Cli {
+    /// The command line, with help of each command that names the flags it uses.
+    #[must_use]
+    pub fn grammar() -> clap::Command {
+        let grammar = Self::command();
+        // clap hands a global flag down to a command unless that has one of the same name: so a hidden one.
+        let hidden: Vec<_> = grammar
+            .get_arguments()
+            .filter(|a| OF_A_CLUSTER.contains(&a.get_id().as_str()))
+            .map(|a| a.clone().hide(true))
+            .collect();
+        grammar.mut_subcommand("lab", |lab| lab.args(hidden))
+    }
+
+    /// The first flag given that says which cluster or how to reach it.
+    pub(super) fn cluster_flag(&self) -> Option<String> {
+        let given = self.global.flags();
+        let first = OF_A_CLUSTER.iter().find(|name| **name != "output" && given.contains_key(*name))?;
+        Some(format!("--{}", first.replace('_', "-")))
+    }
+
+    /// Reads the program's arguments; ends the program itself: 0 after `--help` and `--version`, 2 on wrong usage.
+    #[must_use]
+    pub fn read() -> Self {
+        let mut matches = Self::grammar().get_matches();
+        Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|e| e.format(&mut Self::grammar()).exit())
+    }
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -37,7 +89,7 @@ pub enum Command {
     Health,
     /// A real cluster on this machine, for training and for trying things
     Lab(LabArgs),
-    /// Every setting, its value and where it came from
+    /// Show the settings in force, or where the config file is looked for
     Config {
         /// What to show.
         #[command(subcommand)]
@@ -103,7 +155,7 @@ pub struct GlobalArgs {
     /// Limit of one call [default: 5s]
     #[arg(long, global = true, value_name = "DURATION")]
     pub command_timeout: Option<String>,
-    /// Pause between keep-alive pings, at least 10s [default: 2s, as etcdctl's]
+    /// Pause between keep-alive pings; less than 10s is raised to that, as in etcdctl [default: 10s]
     #[arg(long, global = true, value_name = "DURATION")]
     pub keepalive_time: Option<String>,
     /// How long a ping may stay unanswered [default: 6s]
@@ -194,14 +246,32 @@ impl GlobalArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory, Parser};
-
     use super::*;
     use crate::config::SETTINGS;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        Cli::grammar().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_lab_names_only_flags_that_a_lab_uses() {
+        let mut grammar = Cli::grammar();
+        grammar.build();
+        let lab = grammar.find_subcommand_mut("lab").unwrap();
+        let help = lab.render_long_help().to_string();
+        for used in ["--members", "--quota", "--interval", "--theme"] {
+            assert!(help.contains(used), "{used} is missing:\n{help}");
+        }
+        for name in OF_A_CLUSTER {
+            let flag = format!("--{}", name.replace('_', "-"));
+            assert!(!help.split_whitespace().any(|w| w == flag), "{flag}:\n{help}");
+        }
+        // They are still understood there, so that the lab can say why it takes none of them.
+        let matches = Cli::grammar().try_get_matches_from(["etcdtop", "lab", "--endpoints", "a:1"]).unwrap();
+        let cli = Cli::from_arg_matches(&matches).unwrap();
+        assert_eq!(cli.global.endpoints, ["a:1"]);
+        assert_eq!(cli.cluster_flag(), Some("--endpoints".into()));
     }
 
     #[test]

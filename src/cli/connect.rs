@@ -14,13 +14,14 @@ use crate::poll;
 
 /// The settings in force.
 pub(super) fn settings(cli: &Cli) -> Result<Settings> {
-    let settings = load(&Inputs {
+    let mut settings = load(&Inputs {
         flags: cli.global.flags(),
         context: cli.global.context.clone(),
         config: cli.global.config.clone(),
         env: &|name| std::env::var(name).ok(),
         host: Host::this(),
     })?;
+    settings.raise_keepalive(MIN_KEEPALIVE);
     super::logging::start(&settings)?;
     Ok(settings)
 }
@@ -69,7 +70,7 @@ pub(super) fn access(settings: &Settings) -> Result<Access> {
         user,
         dial_timeout: settings.dial_timeout.value,
         command_timeout: settings.command_timeout.value,
-        keepalive_time: settings.keepalive_time.value.max(MIN_KEEPALIVE),
+        keepalive_time: settings.keepalive_time.value,
         keepalive_timeout: settings.keepalive_timeout.value,
         metrics_url: settings.metrics_url.as_ref().map(|m| m.value.clone()),
     })

@@ -76,6 +76,11 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
     if !args.no_dashboard {
         dashboard::need_terminal()?;
     }
+    if let Some(flag) = cli.cluster_flag() {
+        return Err(eyre!(
+            "{flag} names a cluster, but a lab starts its own: leave it out, or run etcdtop without `lab`"
+        ));
+    }
     let settings = settings(cli)?;
     let spec = Spec {
         members: args.members.into(),

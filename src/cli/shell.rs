@@ -1,6 +1,5 @@
 //! Completions and the manual page, made from the command line's own table.
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 use color_eyre::Result;
 
@@ -10,14 +9,14 @@ use super::exit::Exit;
 
 pub(super) fn completions(shell: Shell) -> Result<Exit> {
     let mut out = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "etcdtop", &mut out);
+    clap_complete::generate(shell, &mut Cli::grammar(), "etcdtop", &mut out);
     print(&String::from_utf8_lossy(&out))?;
     Ok(Exit::Done)
 }
 
 pub(super) fn man() -> Result<Exit> {
     let mut out = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut out)?;
+    clap_mangen::Man::new(Cli::grammar()).render(&mut out)?;
     print(&String::from_utf8_lossy(&out))?;
     Ok(Exit::Done)
 }

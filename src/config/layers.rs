@@ -305,7 +305,7 @@ impl Layers<'_> {
             password,
             dial_timeout: self.value("dial_timeout", "2s", values::positive)?,
             command_timeout: self.value("command_timeout", "5s", values::positive)?,
-            keepalive_time: self.value("keepalive_time", "2s", values::positive)?,
+            keepalive_time: self.value("keepalive_time", "10s", values::positive)?,
             keepalive_timeout: self.value("keepalive_timeout", "6s", values::positive)?,
             metrics_url: self.optional("metrics_url", |t| {
                 match Endpoint::parse(&t.replace('*', "localhost")) {

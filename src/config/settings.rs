@@ -198,6 +198,25 @@ pub struct Row {
 }
 
 impl Settings {
+    /// Raises a keep-alive pause that is too short, says so, and shows what is in force.
+    pub fn raise_keepalive(&mut self, least: Duration) {
+        let asked = &mut self.keepalive_time;
+        if asked.value >= least {
+            return;
+        }
+        let row = self.rows.iter_mut().find(|r| r.setting == "keepalive_time");
+        let was = row.as_ref().and_then(|r| r.value.clone()).unwrap_or_default();
+        let in_force = format!("{}s", least.as_secs());
+        self.warnings.push(format!(
+            "keepalive_time {was} ({}) is raised to {in_force}, as etcdctl does: etcd cuts off clients that ping more often than every 5s",
+            asked.origin
+        ));
+        asked.value = least;
+        if let Some(row) = row {
+            row.value = Some(in_force);
+        }
+    }
+
     /// How the endpoints were chosen, for the header: `from --endpoints`, `context prod`,
     /// `found kubeadm: /etc/kubernetes/pki/etcd`.
     #[must_use]

@@ -2,12 +2,44 @@
 
 use std::time::Duration;
 
-use crate::model::{ClusterView, Conflict, Finding, MemberState, Role, Severity};
+use crate::model::{ClusterView, Conflict, Finding, MemberState, Outage, Role, Severity};
 use crate::poll::history::History;
 
-/// A member that does not answer, or has no leader: at once.
+/// No member answers, the quorum is lost, or nobody leads: at once.
+pub(super) fn outage(view: &ClusterView, _: &History, found: &mut Vec<Finding>) {
+    let Some(outage) = view.outage() else { return };
+    let (rule, what, next, meaning) = match outage {
+        Outage::Unreachable => (
+            "unreachable",
+            "unreachable",
+            "check from here: network, firewall, certificates, endpoints",
+            "Nothing is known of the cluster but that it cannot be reached from this host; it may well serve others.",
+        ),
+        Outage::QuorumLost { .. } => (
+            "quorum_lost",
+            "quorum lost",
+            "bring voters back; take a snapshot now: it needs no quorum",
+            "Without a majority of voters nothing can be committed: no writes, no linearizable reads. Serializable reads and snapshots of a member that answers still work. If the voters are gone for good, the way back is a restore.",
+        ),
+        Outage::NoLeader { .. } => (
+            "no_leader",
+            "no leader",
+            "wait some seconds; then look at the peers' network and disks",
+            "An election takes about a second. One that does not end means that voters do not reach each other on their peer urls, or that their disks are too slow for the election timeout.",
+        ),
+    };
+    let line = format!("{what}: {outage}");
+    found.push(Finding::new(rule, None, Severity::Critical, line, next, meaning));
+}
+
+/// A member that does not answer, or has no leader: at once. When nobody has a leader that is a finding of the
+/// cluster's, not of each member's.
 pub(super) fn not_serving(view: &ClusterView, _: &History, found: &mut Vec<Finding>) {
+    let outage = view.outage();
     for m in &view.members {
+        if m.state == MemberState::NoLeader && outage.is_some() {
+            continue;
+        }
         let (severity, next) = match m.state {
             MemberState::Ok | MemberState::Connecting | MemberState::Defragmenting => continue,
             MemberState::Slow => (Severity::Warning, "look at its disk and CPU"),
@@ -16,7 +48,7 @@ pub(super) fn not_serving(view: &ClusterView, _: &History, found: &mut Vec<Findi
             MemberState::Unreachable => (Severity::Critical, "check host, network and firewall"),
             MemberState::Tls => (Severity::Critical, "check certificates: etcdtop config show"),
             MemberState::Auth => (Severity::Critical, "check --user and its role"),
-            MemberState::NoLeader => (Severity::Critical, "bring back the other voters"),
+            MemberState::NoLeader => (Severity::Critical, "look at its peer urls and its log"),
             MemberState::Unstarted => (Severity::Warning, "start it, or remove it: it counts for the quorum"),
             MemberState::Failing => (Severity::Critical, "read its log"),
         };

@@ -10,6 +10,7 @@ use crate::poll::history::History;
 type Rule = fn(&ClusterView, &History, &mut Vec<Finding>);
 
 const RULES: &[Rule] = &[
+    members::outage,
     members::not_serving,
     members::even_voters,
     members::single_voter,
@@ -18,6 +19,7 @@ const RULES: &[Rule] = &[
     members::conflicts,
     members::certificates,
     storage::alarms,
+    storage::contradiction,
     storage::quota,
     storage::fragmentation,
     storage::sizes_differ,

@@ -30,52 +30,93 @@ pub(super) fn alarms(view: &ClusterView, _: &History, found: &mut Vec<Finding>) 
     }
 }
 
-/// db size over quota: above 80% a warning (etcd-defrag), above 95% critical (mixin).
-pub(super) fn quota(view: &ClusterView, _: &History, found: &mut Vec<Finding>) {
+/// More in use than allocated: no etcd has that, so neither figure can be relied on.
+pub(super) fn contradiction(view: &ClusterView, _: &History, found: &mut Vec<Finding>) {
     for (m, size) in sizes(view) {
-        let Some((quota, _)) = m.quota() else { continue };
-        let share = size.share_of(quota);
-        let severity = match share {
-            s if s > 0.95 => Severity::Critical,
-            s if s > 0.80 => Severity::Warning,
-            _ => continue,
+        let Some(in_use) = m.status.as_ref().and_then(|s| s.db_size_in_use).filter(|b| *b > size) else {
+            continue;
         };
-        let line = format!("{}: db {size} is {} of its quota {quota}", m.label(), percent(share));
-        let mut f = Finding::new(
-            "quota_nearly_full",
+        found.push(Finding::new(
+            "sizes_contradict",
             m.id,
-            severity,
-            line,
-            "compact and defrag",
-            "At the quota etcd raises NOSPACE and refuses puts. Thresholds: 95% from the etcd mixin, 80% from etcd-defrag.",
-        );
-        f.evidence.push(format!("db_size / quota = {share:.3}; warning above 0.80, critical above 0.95"));
-        found.push(f);
+            Severity::Warning,
+            format!("{} says {in_use} of its file of {size} are in use", m.label()),
+            "do not rely on its sizes; compare with the file on its disk",
+            "dbSizeInUse is the file's size less its free pages, so it cannot be larger than dbSize.",
+        ));
     }
 }
 
-/// In use below half of the file, with more than 100 MiB in use (mixin).
+/// db size over quota: above 80% a warning (etcd-defrag), above 95% critical (mixin). One finding for all members: they
+/// hold the same data and fill up together.
+pub(super) fn quota(view: &ClusterView, _: &History, found: &mut Vec<Finding>) {
+    let mut over: Vec<(f64, &MemberView, Bytes, Bytes)> = sizes(view)
+        .filter_map(|(m, size)| {
+            let (quota, _) = m.quota()?;
+            Some((size.share_of(quota), m, size, quota))
+        })
+        .filter(|(share, ..)| *share > 0.80)
+        .collect();
+    over.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let Some((worst, m, size, quota)) = over.first() else { return };
+    let others = others(&over, |(.., m, _, _)| m.label());
+    let line = format!("{}: db {size} is {} of its quota {quota}{others}", m.label(), percent(*worst));
+    let mut f = Finding::new(
+        "quota_nearly_full",
+        None,
+        if *worst > 0.95 { Severity::Critical } else { Severity::Warning },
+        line,
+        "compact, then defrag",
+        "At the quota etcd raises NOSPACE and refuses puts. Thresholds: 95% from the etcd mixin, 80% from etcd-defrag.",
+    );
+    for (share, m, size, quota) in &over {
+        f.evidence.push(format!("{}: db {size} / quota {quota} = {share:.3}", m.label()));
+    }
+    f.evidence.push("warning above 0.80, critical above 0.95".into());
+    found.push(f);
+}
+
+/// In use below half of the file, with more than 100 MiB in use (mixin). One finding: one rolling defrag mends it.
 pub(super) fn fragmentation(view: &ClusterView, _: &History, found: &mut Vec<Finding>) {
-    for (m, size) in sizes(view) {
-        let Some(in_use) = m.status.as_ref().and_then(|s| s.db_size_in_use) else { continue };
-        if in_use.0 > 100 * MIB && in_use.share_of(size) < 0.5 {
-            let free = size.minus(in_use);
-            let line =
-                format!("{}: {} of its file is free space ({free})", m.label(), percent(free.share_of(size)));
-            let mut f = Finding::new(
-                "fragmented",
-                m.id,
-                Severity::Warning,
-                line,
-                "defrag it",
-                "Compaction frees pages inside the file; only a defragmentation gives them back. Threshold from the etcd mixin.",
-            );
-            f.evidence.push(format!(
-                "in_use / db_size = {:.3}; warning below 0.5 with more than 100 MiB in use",
-                in_use.share_of(size)
-            ));
-            found.push(f);
-        }
+    let mut over: Vec<(f64, &MemberView, Bytes)> = sizes(view)
+        .filter_map(|(m, size)| {
+            let in_use = m.status.as_ref()?.db_size_in_use?;
+            (in_use.0 > 100 * MIB).then(|| (in_use.share_of(size), m, size.minus(in_use)))
+        })
+        .filter(|(share, ..)| *share < 0.5)
+        .collect();
+    over.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let Some((in_use, m, free)) = over.first() else { return };
+    let others = others(&over, |(_, m, _)| m.label());
+    let line = format!("{}: {} of its file is free space ({free}){others}", m.label(), percent(1.0 - in_use));
+    let next = if view.healthy_voters() < view.voters() {
+        "defrag when every member serves again"
+    } else if over.len() == 1 {
+        "defrag it"
+    } else {
+        "defrag one after the other"
+    };
+    let mut f = Finding::new(
+        "fragmented",
+        None,
+        Severity::Warning,
+        line,
+        next,
+        "Compaction frees pages inside the file; only a defragmentation gives them back. Threshold from the etcd mixin.",
+    );
+    for (share, m, free) in &over {
+        f.evidence.push(format!("{}: in_use / db_size = {share:.3}, {free} free", m.label()));
+    }
+    f.evidence.push("warning below 0.5 with more than 100 MiB in use".into());
+    found.push(f);
+}
+
+/// `; m2, m3 too` after the line about the worst one.
+fn others<T>(over: &[T], label: impl Fn(&T) -> String) -> String {
+    match over.iter().skip(1).map(label).collect::<Vec<_>>() {
+        names if names.is_empty() => String::new(),
+        names if names.len() > 3 => format!("; {} members more too", names.len()),
+        names => format!("; {} too", names.join(", ")),
     }
 }
 

@@ -46,6 +46,32 @@ fn expires_in(days: i64) -> ClusterView {
     })
 }
 
+/// Three members of which the first `answering` answer, without a leader.
+fn leaderless(answering: usize) -> ClusterView {
+    let state = |i| if i < answering { MemberState::NoLeader } else { MemberState::Refused };
+    (0..3).fold(clean(), |view, i| with_state(view, i, state(i), "why"))
+}
+
+#[test]
+fn a_lost_quorum_comes_first_and_does_not_blame_the_member_that_answers() {
+    let found = findings(&leaderless(1), &History::default());
+    let lines: Vec<_> = found.iter().map(|f| f.line.as_str()).collect();
+    assert_eq!(
+        lines,
+        ["quorum lost: 1 of 3 voters answers, 2 are needed", "m2 refused: why", "m3 refused: why"]
+    );
+}
+
+#[test]
+fn members_that_fill_up_together_are_one_finding() {
+    const MIB: u64 = 1 << 20;
+    let view = changed(|v| (0..3).for_each(|i| size(v, i, (1_700 + 100 * i as u64) * MIB, 1_600 * MIB)));
+    let found = findings(&view, &History::default());
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0].line, "m3: db 1.86 GiB is 93% of its quota 2.00 GiB; m2, m1 too");
+    assert_eq!(found[0].evidence.len(), 4, "{found:#?}");
+}
+
 #[test]
 fn a_clean_cluster_has_no_finding() {
     assert_eq!(findings(&clean(), &History::default()), []);
@@ -61,6 +87,10 @@ fn each_rule_finds_what_it_is_for() {
             Severity::Warning,
             with_state(clean(), 1, MemberState::Slow, "Status took 900 ms"),
         ),
+        ("quorum_lost", Severity::Critical, leaderless(1)),
+        ("no_leader", Severity::Critical, leaderless(2)),
+        ("unreachable", Severity::Critical, leaderless(0)),
+        ("sizes_contradict", Severity::Warning, changed(|v| size(v, 2, 200 * MIB, 250 * MIB))),
         ("even_voters", Severity::Note, changed(|v| v.members.truncate(2))),
         ("single_voter", Severity::Note, changed(|v| v.members.truncate(1))),
         (

@@ -1,5 +1,7 @@
 //! All members at one moment, merged from what each of them said.
 
+use std::fmt;
+
 use jiff::Timestamp;
 
 use super::endpoint::Endpoint;
@@ -53,7 +55,68 @@ pub struct ClusterView {
     pub conflicts: Vec<Conflict>,
 }
 
+/// Why nothing can be committed, as far as it can be told from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// No member answers: from here nothing can be said of the cluster but that.
+    Unreachable,
+    /// Fewer voters answer than a quorum needs, and none of them has a leader.
+    QuorumLost {
+        /// Voters that answer.
+        answering: usize,
+        /// Voters in the member list.
+        voters: usize,
+        /// Votes needed to commit.
+        quorum: usize,
+    },
+    /// A quorum of voters answers, and none of them has a leader.
+    NoLeader {
+        /// Voters that answer.
+        answering: usize,
+        /// Voters in the member list.
+        voters: usize,
+    },
+}
+
+impl fmt::Display for Outage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answer = |n: usize| if n == 1 { "answers" } else { "answer" };
+        match *self {
+            Self::Unreachable => f.write_str("no member answers"),
+            Self::QuorumLost { answering, voters, quorum } => {
+                write!(f, "{answering} of {voters} voters {}, {quorum} are needed", answer(answering))
+            }
+            Self::NoLeader { answering, voters } => {
+                write!(f, "{answering} of {voters} voters {}, none has a leader", answer(answering))
+            }
+        }
+    }
+}
+
 impl ClusterView {
+    /// Why nothing can be committed; none while a member has a leader, or while it is too early to tell.
+    ///
+    /// The quorum is called lost only when no member that answers has a leader: a member that cannot be
+    /// reached from here may well be reachable by the others, and a follower without a quorum loses its
+    /// leader within an election timeout.
+    #[must_use]
+    pub fn outage(&self) -> Option<Outage> {
+        let connecting = self.members.iter().any(|m| m.state == MemberState::Connecting);
+        if !self.members.iter().any(|m| m.state.answers()) {
+            return (!connecting && !self.members.is_empty()).then_some(Outage::Unreachable);
+        }
+        let (voters, quorum) = (self.voters(), self.quorum()?);
+        if self.members.iter().any(|m| m.state.serves()) {
+            return None;
+        }
+        let answering = self.answering_voters();
+        Some(if answering < quorum {
+            Outage::QuorumLost { answering, voters, quorum }
+        } else {
+            Outage::NoLeader { answering, voters }
+        })
+    }
+
     /// A view of nothing: no endpoint has been asked yet.
     #[must_use]
     pub fn empty(at: Timestamp) -> Self {

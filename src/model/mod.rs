@@ -12,7 +12,7 @@ pub mod text;
 pub mod units;
 pub mod verdict;
 
-pub use cluster::{ClusterView, Conflict};
+pub use cluster::{ClusterView, Conflict, Outage};
 pub use endpoint::Endpoint;
 pub use event::{Event, EventKind};
 pub use finding::{Finding, Severity};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::cluster::{ClusterView, Conflict};
+use super::cluster::{ClusterView, Conflict, Outage};
 use super::finding::{Finding, Severity};
 use super::member::{MemberState, MemberView};
 use super::status::AlarmKind;
@@ -68,40 +68,24 @@ pub struct Verdict {
 
 /// Judges a view. `findings` are those of `diagnose` on the same view, worst first; they only matter when
 /// nothing worse is the case.
-///
-/// The quorum is called lost only when no member that answers has a leader: a member that cannot be
-/// reached from here may well be reachable by the others, and a follower without a quorum loses its
-/// leader within an election timeout.
 #[must_use]
 pub fn judge(view: &ClusterView, findings: &[Finding]) -> Verdict {
     let verdict = |kind: VerdictKind, headline: String, reason: String| Verdict { kind, headline, reason };
     let plain = |kind: VerdictKind, reason: String| verdict(kind, kind.word().to_owned(), reason);
 
-    if view.members.iter().all(|m| m.state == MemberState::Connecting) {
-        return plain(VerdictKind::Connecting, waiting_for(view));
-    }
-    let answering = view.members.iter().filter(|m| m.state.answers()).count();
-    if answering == 0 {
-        if view.members.iter().any(|m| m.state == MemberState::Connecting) {
+    match view.outage() {
+        Some(Outage::Unreachable) => return plain(VerdictKind::Unreachable, troubles(view).join("; ")),
+        Some(outage @ Outage::QuorumLost { answering, voters, .. }) => {
+            let headline = format!("{} {answering}/{voters}", VerdictKind::QuorumLost.word());
+            return verdict(VerdictKind::QuorumLost, headline, outage_reason(view, outage));
+        }
+        Some(outage @ Outage::NoLeader { .. }) => {
+            return plain(VerdictKind::NoLeader, outage_reason(view, outage));
+        }
+        None if !view.members.iter().any(|m| m.state.answers()) => {
             return plain(VerdictKind::Connecting, waiting_for(view));
         }
-        return plain(VerdictKind::Unreachable, troubles(view).join("; "));
-    }
-    let somebody_has_a_leader = view.members.iter().any(|m| m.state.serves());
-    if let Some(quorum) = view.quorum()
-        && !somebody_has_a_leader
-    {
-        let alive = view.answering_voters();
-        if alive < quorum {
-            let headline = format!("{} {alive}/{}", VerdictKind::QuorumLost.word(), view.voters());
-            return verdict(VerdictKind::QuorumLost, headline, troubles(view).join("; "));
-        }
-        let mut reason = format!("{alive} of {} voters answer, none has a leader", view.voters());
-        for trouble in troubles(view) {
-            reason.push_str("; ");
-            reason.push_str(&trouble);
-        }
-        return plain(VerdictKind::NoLeader, reason);
+        None => {}
     }
     let corrupt = view.raisers(AlarmKind::Corrupt);
     if !corrupt.is_empty() {
@@ -128,6 +112,12 @@ pub fn judge(view: &ClusterView, findings: &[Finding]) -> Verdict {
         Some(worst) => plain(VerdictKind::Warning, worst.line.clone()),
         None => plain(VerdictKind::Healthy, String::new()),
     }
+}
+
+/// `1 of 3 voters answers, 2 are needed`, and what ails the others. Members that only lack the leader are not at fault.
+fn outage_reason(view: &ClusterView, outage: Outage) -> String {
+    let silent = view.members.iter().filter(|m| ails(m) && m.state != MemberState::NoLeader).map(trouble);
+    std::iter::once(outage.to_string()).chain(silent).collect::<Vec<_>>().join("; ")
 }
 
 /// `cluster can lose 1 more member`.

@@ -15,8 +15,9 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     // A blank row between, where there is room for it.
     let gap = u16::from(area.height > table + 6);
     let rest = below(area, table + gap);
-    let found = u16::try_from(state.findings.len().max(1)).unwrap_or(u16::MAX).saturating_add(1);
-    let found = found.min(if rest.height > 12 { rest.height / 2 } else { rest.height });
+    // Storage and events give way to findings, but for a heading and three events where there is room at all.
+    let most = if rest.height > 12 { rest.height - 5 } else { rest.height };
+    let found = findings::rows_wanted(state, area.width).min(most);
     findings::draw(state, canvas, Rect { height: found, ..rest });
     let rest = below(rest, found + gap);
     if rest.height < 4 {

@@ -6,13 +6,15 @@ use crate::app::State;
 use crate::model::units::{grouped, latency};
 use crate::model::{MemberId, MemberView};
 use crate::ui::canvas::{Canvas, below, pad, row, width};
-use crate::ui::widgets::chart;
+use crate::ui::widgets::{chart, members};
 
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let shown = state.rows();
     let height = u16::try_from(shown.len() + 2).unwrap_or(u16::MAX).min(area.height);
-    log(state, canvas, Rect { height, ..area }, &shown);
-    let rest = below(area, height + 1);
+    let silent = shown.iter().filter(|i| silence(state, &state.view.members[**i]).is_some()).count();
+    let log_height = height.saturating_add(u16::try_from(silent).unwrap_or(u16::MAX)).min(area.height);
+    log(state, canvas, Rect { height: log_height, ..area }, &shown);
+    let rest = below(area, log_height + 1);
     let counters_height = height.min(rest.height);
     counters(state, canvas, Rect { height: counters_height, ..rest }, &shown);
     let rest = below(rest, counters_height + 1);
@@ -21,9 +23,18 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     }
 }
 
+/// What to say below the figures of a member that does not answer: they are old.
+fn silence(state: &State, m: &MemberView) -> Option<String> {
+    if m.state.answers() {
+        return None;
+    }
+    let note = members::note(state, m).map_or_else(String::new, |n| format!(": {n}"));
+    Some(format!("{}{note}", m.state.shown()))
+}
+
 type Cells<'a> = dyn Fn(&MemberView) -> Vec<String> + 'a;
 
-/// A table of members with right-leaning figures.
+/// A table of members with right-leaning figures; with the row of each member, for what else stands in it.
 fn table(
     state: &State,
     canvas: &mut Canvas<'_>,
@@ -31,7 +42,8 @@ fn table(
     shown: &[usize],
     head: &[(&str, u16)],
     cells: &Cells<'_>,
-) {
+    notes: bool,
+) -> Vec<(usize, Rect)> {
     let theme = canvas.theme;
     let ellipsis = canvas.glyphs.ellipsis;
     let names = shown.iter().map(|i| width(&state.view.members[*i].label())).max().unwrap_or(4).clamp(6, 20);
@@ -42,9 +54,12 @@ fn table(
         x += w + 2;
     }
     let selected = state.selected_row();
-    for (y, i) in (1_u16..).zip(shown) {
+    let (mut rest, mut rows) = (below(area, 1), Vec::new());
+    for i in shown {
         let m = &state.view.members[*i];
-        let line = row(area, y);
+        let line = row(rest, 0);
+        rest = below(rest, 1);
+        rows.push((*i, line));
         let style = if m.state.answers() { theme.text } else { theme.dim };
         canvas.text(line, 3, &canvas.fit(&m.label(), names), theme.strong);
         let mut x = names + 4;
@@ -56,7 +71,13 @@ fn table(
             canvas.text(line, 1, canvas.glyphs.cursor, theme.key);
             canvas.shade(line, theme.selected);
         }
+        if let Some(note) = silence(state, m).filter(|_| notes) {
+            let x = canvas.text(row(rest, 0), 3, canvas.glyphs.branch, theme.dim);
+            canvas.text(row(rest, 0), x + 1, &note, theme.state(m.state));
+            rest = below(rest, 1);
+        }
     }
+    rows
 }
 
 fn log(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize]) {
@@ -74,7 +95,7 @@ fn log(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize]) {
             or_dash(m.lag.map(grouped)),
         ]
     };
-    table(state, canvas, inner, shown, &head, &cells);
+    let rows = table(state, canvas, inner, shown, &head, &cells, true);
     // Committed entries a second, where there is room for a line of levels.
     let names = shown.iter().map(|i| width(&state.view.members[*i].label())).max().unwrap_or(4).clamp(6, 20);
     let used = names + 4 + head.iter().map(|(_, w)| w + 2).sum::<u16>();
@@ -83,8 +104,8 @@ fn log(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize]) {
     }
     let room = (inner.width - used - 1).min(60);
     canvas.text(inner, used, "ENTRIES COMMITTED, last minutes", canvas.theme.dim);
-    for (y, i) in (1_u16..).zip(shown) {
-        let Some(ring) = state.view.members[*i].id.and_then(|id| state.history.ring(id)) else { continue };
+    for (i, line) in rows {
+        let Some(ring) = state.view.members[i].id.and_then(|id| state.history.ring(id)) else { continue };
         let newest: Vec<_> = ring.fine().iter().rev().take(usize::from(room) + 1).collect();
         let steps: Vec<_> = newest
             .windows(2)
@@ -93,7 +114,6 @@ fn log(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize]) {
                 Some(f64::from(u32::try_from(w[1].raft_index?.behind(w[0].raft_index?)).unwrap_or(u32::MAX)))
             })
             .collect();
-        let line = row(inner, y);
         chart::sparkline(canvas, Rect { x: line.x + used, width: room, ..line }, &steps);
     }
 }
@@ -119,7 +139,7 @@ fn counters(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize])
             figure(x.and_then(|x| x.heartbeat_failures)),
         ]
     };
-    table(state, canvas, inner, shown, &head, &cells);
+    table(state, canvas, inner, shown, &head, &cells, false);
 }
 
 fn peers(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize]) {
@@ -140,13 +160,13 @@ fn peers(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize]) {
                 })
                 .collect()
         };
-    table(state, canvas, inner, shown, &head, &cells);
+    table(state, canvas, inner, shown, &head, &cells, false);
 }
 
 fn rtt(m: &MemberView, to: MemberId) -> Option<String> {
     let find =
         |x: &crate::model::MetricsSample| x.peer_rtt.iter().find(|(id, _)| *id == to).map(|(_, h)| h.clone());
-    // Peers are probed every 30 s only: between two scrapes there is mostly nothing.
+    // The gauge's source is observed every 30 s (rafthttp's statusMonitoringInterval): between two scrapes there is mostly nothing.
     let now = m.metrics.as_ref().and_then(find)?;
     let nothing = crate::model::member::Histogram {
         buckets: now.buckets.iter().map(|(le, _)| (*le, 0)).collect(),

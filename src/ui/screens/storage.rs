@@ -37,7 +37,10 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
             m,
             whole,
         );
-        canvas.text(row(inner, y + 1), names + 4, &figures(m), theme.dim);
+        let below = row(inner, y + 1);
+        let separator = format!(" {} ", g.dot);
+        let text = figures(state, m, below.width.saturating_sub(names + 4), &separator);
+        canvas.text(below, names + 4, &text, if m.state.serves() { theme.dim } else { theme.state(m.state) });
         if selected == Some(*i) {
             canvas.text(line, 1, canvas.glyphs.cursor, theme.key);
         }
@@ -69,26 +72,34 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     }
 }
 
-fn figures(m: &MemberView) -> String {
-    let Some(s) = &m.status else { return m.state.word().to_owned() };
+/// What stands below a bar, the most important first; what has no room is left out whole.
+fn figures(state: &State, m: &MemberView, columns: u16, separator: &str) -> String {
     let mut parts = Vec::new();
-    if let Some(size) = s.db_size {
-        parts.push(size.to_string());
+    if !m.state.answers() {
+        let old = m.figures_age(state.now).map(|a| format!(", figures {} old", age(a)));
+        parts.push(format!("{}{}", m.state.shown(), old.unwrap_or_default()));
+    }
+    if let Some((s, size)) = m.status.as_ref().and_then(|s| Some((s, s.db_size?))) {
+        parts.push(match m.quota() {
+            Some((quota, _)) => format!("{size} is {} of quota {quota}", percent(size.share_of(quota))),
+            None => format!("{size}, quota unknown (no /metrics)"),
+        });
         if let Some(in_use) = s.db_size_in_use {
             parts.push(format!("{in_use} in use ({})", percent(in_use.share_of(size))));
         }
         if let Some(free) = MemberStatus::reclaimable(s) {
             parts.push(format!("{free} reclaimable"));
         }
-        match m.quota() {
-            Some((quota, _)) => parts.push(format!("{} of {quota} quota", percent(size.share_of(quota)))),
-            None => parts.push("quota unknown (no /metrics)".into()),
+    }
+    let mut line = String::new();
+    for (i, part) in parts.iter().enumerate() {
+        if i > 0 && width(&line) + width(separator) + width(part) > columns {
+            break;
         }
+        line.push_str(if i > 0 { separator } else { "" });
+        line.push_str(part);
     }
-    if !m.state.answers() {
-        parts.push(format!("old: {}", m.state.word()));
-    }
-    parts.join(", ")
+    line
 }
 
 fn facts(state: &State, member: Option<&MemberView>, ring: Option<&Ring>) -> Vec<(&'static str, String)> {

@@ -51,13 +51,14 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     x = canvas.text(room, x, &name, theme.strong);
     x = canvas.spans(room, x, &[("  ", theme.text), (glyph, theme.verdict(v.kind)), (" ", theme.text)]);
     x = canvas.text(room, x, &v.headline, theme.verdict(v.kind));
-    let listed = state.view.listed();
-    if listed > 0 {
-        // Shorter words where it is narrow; what does not fit whole is left out.
-        let word = if area.width < 100 { "" } else { " members" };
-        let members = format!("   {}/{listed}{word}", state.view.serving());
-        x = canvas.text(room, x, &members, theme.text);
-        if let Some(n) = state.view.can_lose() {
+    // What does not fit whole is left out.
+    if let Some(count) = count(state, area.width >= 100)
+        && x + 3 + width(&count) <= room.width
+    {
+        x = canvas.text(room, x + 3, &count, theme.text);
+        if state.view.outage().is_none()
+            && let Some(n) = state.view.can_lose()
+        {
             let can_lose = format!(", can lose {n}");
             if x + width(&can_lose) <= room.width {
                 canvas.text(room, x, &can_lose, if n == 0 { theme.warning } else { theme.text });
@@ -71,6 +72,15 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         canvas.text(at, x, line, theme.verdict(v.kind));
     }
     facts(state, canvas, row(area, area.height.saturating_sub(1)));
+}
+
+/// `3/3 members`: how many of the listed ones serve; in an outage the headline and the reason count already.
+fn count(state: &State, wide: bool) -> Option<String> {
+    let listed = state.view.listed();
+    if listed == 0 || state.view.outage().is_some() {
+        return None;
+    }
+    Some(format!("{}/{listed} {}", state.view.serving(), if wide { "members serve" } else { "serve" }))
 }
 
 /// One line of figures, the most important first; what has no room is left out whole.

@@ -28,7 +28,7 @@ const COLUMNS: &[Column] = &[
     Column { head: "PING", width: |_| 7, right: true, cell: ping, rank: 4 },
     Column { head: "DB SIZE", width: |_| 8, right: true, cell: db_size, rank: 1 },
     Column { head: BAR, width: |_| 12, right: false, cell: nothing, rank: 2 },
-    Column { head: "USED", width: |_| 5, right: true, cell: used, rank: 3 },
+    Column { head: "QUOTA", width: |_| 5, right: true, cell: quota_share, rank: 3 },
     Column { head: "RECLAIM", width: |_| 8, right: true, cell: reclaimable, rank: 8 },
     Column { head: "LAG", width: |_| 6, right: true, cell: lag, rank: 2 },
     Column { head: "RAFT INDEX", width: |_| 12, right: true, cell: raft_index, rank: 5 },
@@ -161,7 +161,7 @@ fn bar_title(state: &State, columns: u16, canvas: &Canvas<'_>) -> String {
 }
 
 /// The line below a member that ails: the reason, and how old its figures are.
-fn note(state: &State, m: &MemberView) -> Option<String> {
+pub(in crate::ui) fn note(state: &State, m: &MemberView) -> Option<String> {
     let old = m.figures_age(state.now).filter(|a| *a > Duration::from_secs(3) && !m.state.answers());
     let figures = old.map(|a| format!("figures {} old", age(a)));
     match (&m.detail, figures) {
@@ -229,9 +229,15 @@ fn reclaimable(_: &State, canvas: &Canvas<'_>, m: &MemberView) -> (String, Style
     )
 }
 
-fn used(_: &State, canvas: &Canvas<'_>, m: &MemberView) -> (String, Style) {
-    let share = m.status.as_ref().and_then(|s| Some(s.db_size_in_use?.share_of(s.db_size?)));
-    cell(canvas, m, share.map(percent))
+/// The file's share of the quota: what the bar beside it shows.
+fn quota_share(_: &State, canvas: &Canvas<'_>, m: &MemberView) -> (String, Style) {
+    let share = m.status.as_ref().and_then(|s| Some(s.db_size?.share_of(m.quota()?.0)));
+    let (text, style) = cell(canvas, m, share.map(percent));
+    match share {
+        Some(share) if share > 0.95 => (text, canvas.theme.bad),
+        Some(share) if share > 0.80 => (text, canvas.theme.warning),
+        _ => (text, style),
+    }
 }
 
 fn lag(_: &State, canvas: &Canvas<'_>, m: &MemberView) -> (String, Style) {
