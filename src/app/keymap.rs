@@ -28,6 +28,10 @@ pub enum ActionId {
     First,
     /// Last row.
     Last,
+    /// Select the next member, in every view.
+    NextMember,
+    /// Select the member before.
+    PreviousMember,
     /// Open the selected member.
     Open,
     /// Close what is open; back to the overview.
@@ -149,6 +153,8 @@ pub static ACTIONS: &[Action] = &[
     action!(ActionId::PageDown, "page_down", ["pgdn", "ctrl-f"], Move, "a page down"),
     action!(ActionId::First, "first", ["home", "g"], Move, "the first row"),
     action!(ActionId::Last, "last", ["end", "G"], Move, "the last row"),
+    action!(ActionId::NextMember, "next_member", ["n"], Move, "the next member, in every view"),
+    action!(ActionId::PreviousMember, "previous_member", ["N"], Move, "the member before"),
     action!(ActionId::Open, "open", ["enter"], Move, "open the selected member", "open"),
     action!(ActionId::Back, "back", ["esc"], Move, "close, clear filter, overview"),
     action!(ActionId::Filter, "filter", ["/"], Look, "show only rows with this text", "filter"),

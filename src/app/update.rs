@@ -80,8 +80,16 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
 /// The next moment at which something on screen changes by itself; none if nothing does.
 #[must_use]
 pub fn next_deadline(state: &State) -> Option<Timestamp> {
-    state.toast.as_ref().map(|t| t.until)
+    let toast = state.toast.as_ref().map(|t| t.until);
+    // With a long pause between polls ages go on counting, in steps.
+    let ages = (state.interval > AGE_STEP && !state.frozen())
+        .then(|| state.now.checked_add(AGE_STEP).ok())
+        .flatten();
+    [toast, ages].into_iter().flatten().min()
 }
+
+/// Between two polls that are further apart than this, ages count on in such steps.
+pub const AGE_STEP: Duration = Duration::from_secs(5);
 
 fn on_view(state: &mut State, view: Arc<ClusterView>) {
     state.now = view.at;
@@ -224,8 +232,14 @@ fn in_overlay(state: &mut State, key: Key) -> Vec<Effect> {
                         return perform(state, id);
                     }
                 }
-                KeyCode::Down | KeyCode::Tab => *chosen = (*chosen + 1).min(found.len().saturating_sub(1)),
-                KeyCode::Up | KeyCode::BackTab => *chosen = chosen.saturating_sub(1),
+                KeyCode::Tab => {
+                    if let Some(action) = found.get(*chosen) {
+                        *input = tui_input::Input::new(action.name.to_owned());
+                        *chosen = 0;
+                    }
+                }
+                KeyCode::Down => *chosen = (*chosen + 1).min(found.len().saturating_sub(1)),
+                KeyCode::Up => *chosen = chosen.saturating_sub(1),
                 _ => {
                     if let Some(request) = edit(key) {
                         input.handle(request);
@@ -282,6 +296,8 @@ fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
         ActionId::PageDown => move_by(state, 10),
         ActionId::First => move_by(state, i16::MIN),
         ActionId::Last => move_by(state, i16::MAX),
+        ActionId::NextMember => select_by(state, 1),
+        ActionId::PreviousMember => select_by(state, -1),
         ActionId::Open => show(state, Screen::Member),
         ActionId::Back => {
             if state.filter.input.value().is_empty() {
@@ -346,6 +362,11 @@ fn move_by(state: &mut State, rows: i16) {
         state.scroll = state.scroll.saturating_add_signed(rows).min(most);
         return;
     }
+    select_by(state, rows);
+}
+
+/// Selects the member so many rows further down.
+fn select_by(state: &mut State, rows: i16) {
     let visible = state.rows();
     let Some(current) = state.selected_row() else { return };
     let at = visible.iter().position(|i| *i == current).unwrap_or_default();
@@ -391,7 +412,7 @@ fn set_interval(state: &mut State, faster: bool) -> Vec<Effect> {
 fn copy(state: &mut State) -> Vec<Effect> {
     let text = if state.screen == Screen::Timeline {
         let at = state.timeline.len().saturating_sub(1 + usize::from(state.scroll));
-        state.timeline.get(at).map(|e| format!("{} {}", e.at, e.line))
+        state.timeline.get(at).map(|e| format!("{} {}", e.at.strftime("%Y-%m-%dT%H:%M:%SZ"), e.line))
     } else {
         state.selected_row().and_then(|row| state.view.members.get(row)).map(|m| {
             let id = m.id.map(|id| id.to_string()).unwrap_or_default();

@@ -7,7 +7,7 @@ use color_eyre::Result;
 use color_eyre::eyre::eyre;
 
 use super::args::Cli;
-use crate::config::{Host, Inputs, OutputFormat, Settings, load};
+use crate::config::{Host, Inputs, Origin, OutputFormat, Settings, load};
 use crate::etcd::{Access, Credentials, Dialer, TlsFiles, access::MIN_KEEPALIVE, discovery::discover};
 use crate::model::Endpoint;
 use crate::poll;
@@ -90,6 +90,14 @@ pub(super) async fn endpoints(settings: &Settings) -> Result<Vec<Endpoint>> {
 /// The pause between two scrapes of `/metrics`.
 pub(super) const METRICS_EVERY: Duration = Duration::from_secs(5);
 
+/// How long to wait for a member that hangs: as long as was asked for, otherwise not as long as a call may take.
+pub(super) fn patience(settings: &Settings) -> Duration {
+    match settings.command_timeout.origin {
+        Origin::Default => poll::PATIENCE,
+        _ => settings.command_timeout.value,
+    }
+}
+
 /// What to poll.
 pub(super) async fn poll_options(access: Access, settings: &Settings) -> Result<poll::Options> {
     let endpoints = endpoints(settings).await?;
@@ -99,6 +107,7 @@ pub(super) async fn poll_options(access: Access, settings: &Settings) -> Result<
         endpoints,
         interval: settings.interval.value,
         metrics_every: Some(METRICS_EVERY),
+        patience: patience(settings),
     })
 }
 

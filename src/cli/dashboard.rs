@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::args::Cli;
-use super::connect::{METRICS_EVERY, access, poll_options, settings};
+use super::connect::{METRICS_EVERY, access, patience, poll_options, settings};
 use super::exit::Exit;
 use crate::app::state::{Access, Look};
 use crate::app::update::next_deadline;
@@ -74,6 +74,7 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
             endpoints,
             interval: settings.interval.value,
             metrics_every: Some(METRICS_EVERY),
+            patience: patience(&settings),
         })
     };
     let runtime = runtime()?;

@@ -73,13 +73,13 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
-    if !args.no_dashboard {
-        dashboard::need_terminal()?;
-    }
     if let Some(flag) = cli.cluster_flag() {
         return Err(eyre!(
             "{flag} names a cluster, but a lab starts its own: leave it out, or run etcdtop without `lab`"
         ));
+    }
+    if !args.no_dashboard {
+        dashboard::need_terminal()?;
     }
     let settings = settings(cli)?;
     let spec = Spec {
@@ -114,6 +114,7 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
             endpoints,
             interval: settings.interval.value,
             metrics_every: Some(METRICS_EVERY),
+            patience: poll::PATIENCE,
         };
         let access = crate::app::state::Access {
             name: format!("etcd {}", cluster.binaries().version),

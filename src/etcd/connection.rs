@@ -128,7 +128,7 @@ impl Connection {
             raft_applied_index: RaftIndex(reply.raft_applied_index()),
             revision: Revision(header.revision()),
             is_learner: reply.is_learner(),
-            errors: reply.errors().iter().map(|e| ForeignText::from(e.as_str())).collect(),
+            errors: reply.errors().iter().map(|e| ForeignText::from(e.trim_end())).collect(),
             downgrade_target: reply
                 .downgrade_info()
                 .filter(|d| d.enabled())

@@ -1,5 +1,6 @@
 //! What can go wrong between here and a member, with the reason in words.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -22,10 +23,10 @@ pub enum Fault {
         reason: String,
     },
     /// The host answered that nothing listens on the port.
-    #[error("nothing listens on port {port}: is etcd running there?")]
+    #[error("nothing listens on {address}, etcd does not run there")]
     Refused {
-        /// The TCP port.
-        port: u16,
+        /// Where the connection was tried.
+        address: SocketAddr,
     },
     /// No route, no such socket file, and the like.
     #[error("cannot connect: {}", printable(.reason))]

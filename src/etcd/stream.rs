@@ -143,7 +143,7 @@ impl Dialer {
                     Ok(Err(e)) => return Err(resolve_fault(words(&e))),
                     Err(_) => return Err(resolve_fault("the resolver does not answer".into())),
                 };
-                connect_any(&addresses, *port, deadline, limit)
+                connect_any(&addresses, deadline, limit)
                     .await
                     .unwrap_or_else(|| Err(resolve_fault("it has no address".into())))
             }
@@ -154,7 +154,6 @@ impl Dialer {
 /// Tries the addresses one after the other, each with its share of the time that is left. None for no address.
 async fn connect_any(
     addresses: &[SocketAddr],
-    port: u16,
     deadline: Instant,
     limit: Duration,
 ) -> Option<Result<Io, Fault>> {
@@ -168,16 +167,16 @@ async fn connect_any(
                 let _ = stream.set_nodelay(true);
                 return Some(Ok(Box::new(stream)));
             }
-            Ok(Err(e)) => last = Some(Err(connect_fault(&e, port))),
+            Ok(Err(e)) => last = Some(Err(connect_fault(&e, *address))),
             Err(_) => last = Some(Err(Fault::ConnectTimeout { after: limit })),
         }
     }
     last
 }
 
-fn connect_fault(error: &io::Error, port: u16) -> Fault {
+fn connect_fault(error: &io::Error, address: SocketAddr) -> Fault {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => Fault::Refused { port },
+        io::ErrorKind::ConnectionRefused => Fault::Refused { address },
         _ => Fault::Unreachable { reason: words(error) },
     }
 }

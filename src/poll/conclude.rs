@@ -24,7 +24,10 @@ pub(super) fn conclude(
     let answering = || members.iter().filter(|m| m.state.answers()).filter_map(|m| m.status.as_ref());
     let known = || members.iter().filter_map(|m| m.status.as_ref());
     let term = answering().map(|s| s.raft_term).max();
-    let (leader, split) = leader_of(answering(), term);
+    // A member that was stopped and wakes up still names the leader of its last moment, who knows better.
+    let deposed = |id: MemberId| answering().any(|s| s.member_id == id && s.leader != Some(id));
+    let named = answering().filter(|s| Some(s.raft_term) == term).filter_map(|s| s.leader);
+    let (leader, split) = leader_of(named.filter(|id| !deposed(*id)), term);
     conflicts.extend(split.map(|term| Conflict::LeadersDiffer { term }));
     let revision = answering().map(|s| s.revision).max().or_else(|| known().map(|s| s.revision).max());
     let compact_revision =
@@ -54,19 +57,17 @@ pub(super) fn conclude(
     ClusterView { at: now, cluster_id, members, leader, term, revision, compact_revision, alarms, conflicts }
 }
 
-/// The leader that the members of the highest term name, and that term if they name several.
-fn leader_of<'a>(
-    statuses: impl Iterator<Item = &'a MemberStatus>,
-    term: Option<Term>,
-) -> (Option<MemberId>, Option<Term>) {
+/// The leader that most name, and the term if they name several.
+fn leader_of(named: impl Iterator<Item = MemberId>, term: Option<Term>) -> (Option<MemberId>, Option<Term>) {
     let mut votes: BTreeMap<MemberId, usize> = BTreeMap::new();
-    for leader in statuses.filter(|s| Some(s.raft_term) == term).filter_map(|s| s.leader) {
+    for leader in named {
         *votes.entry(leader).or_default() += 1;
     }
     let winner = votes.iter().max_by_key(|(_, count)| **count).map(|(id, _)| *id);
     (winner, term.filter(|_| votes.len() > 1))
 }
 
+/// A silent member may be anything by now; that it follows is only said while somebody else is known to lead.
 fn role(m: &MemberView, leader: Option<MemberId>) -> Role {
     if m.state == MemberState::Unstarted {
         Role::Unstarted
@@ -74,7 +75,7 @@ fn role(m: &MemberView, leader: Option<MemberId>) -> Role {
         Role::Leader
     } else if m.learner {
         Role::Learner
-    } else if m.listed || m.status.is_some() {
+    } else if m.status.is_some() && (m.state.answers() || leader.is_some()) {
         Role::Follower
     } else {
         Role::Unknown

@@ -42,6 +42,8 @@ pub const FINE_SPAN: Duration = Duration::from_secs(15 * 60);
 const FINE_STEP: Duration = Duration::from_millis(900);
 /// How far the coarse ring reaches back.
 pub const COARSE_SPAN: Duration = Duration::from_secs(24 * 3600);
+/// A sample that is older than this at the time of a view is none of that moment's.
+const STANDS: Duration = Duration::from_secs(5);
 const COARSE_STEP: Duration = Duration::from_secs(60);
 
 impl Ring {
@@ -75,6 +77,28 @@ impl Ring {
         }
         Some((figure(newest)? - figure(oldest)?) as f64 / span.as_secs_f64())
     }
+}
+
+/// Entries committed per second in each of `columns` steps up to `now`, oldest first; none where nothing is known.
+#[must_use]
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // steps of a chart
+pub fn commit_rates(ring: &Ring, now: Timestamp, step: Duration, columns: usize) -> Vec<Option<f64>> {
+    let mut rates = vec![None; columns];
+    let ago = |at: Timestamp| now.duration_since(at).as_secs_f64() / step.as_secs_f64();
+    for (a, b) in ring.fine.iter().zip(ring.fine.iter().skip(1)) {
+        let (Some(from), Some(to), span) = (a.raft_index, b.raft_index, apart(a.at, b.at)) else { continue };
+        if span.is_zero() || a.at >= now || ago(b.at) >= columns as f64 {
+            continue;
+        }
+        let rate = from.behind(to) as f64 / span.as_secs_f64();
+        // Every step that ends between the two samples had this rate on the average.
+        let newest = ago(b.at).max(0.0) as usize;
+        let oldest = ((ago(a.at).ceil() as usize).max(1) - 1).clamp(newest, columns - 1);
+        for back in newest..=oldest {
+            rates[columns - 1 - back] = Some(rate);
+        }
+    }
+    rates
 }
 
 fn apart(earlier: Timestamp, later: Timestamp) -> Duration {
@@ -133,11 +157,15 @@ impl History {
         self.rings.get(&id)
     }
 
-    /// Changes per second over the last minute, from the member that knows the highest revision.
+    /// Changes per second over the last minute, from the member that knows the highest revision of those that
+    /// answer now.
     #[must_use]
     pub fn revision_rate(&self) -> Option<f64> {
+        let latest = self.latest?;
+        let answers = |r: &&Ring| r.fine.back().is_some_and(|s| apart(s.at, latest) <= STANDS);
         self.rings
             .values()
+            .filter(answers)
             .max_by_key(|r| r.fine.back().and_then(|s| s.revision))
             .and_then(|r| r.rate(Duration::from_secs(60), |s| s.revision.map(|r| i128::from(r.0))))
     }
@@ -181,12 +209,48 @@ mod tests {
     }
 
     #[test]
+    fn commit_rates_stand_at_their_time() {
+        let ring = |samples: &[(i64, u64)]| {
+            let sample = |(second, index): &(i64, u64)| Sample {
+                at: noon().checked_add(jiff::SignedDuration::from_secs(*second)).unwrap(),
+                db_size: None,
+                in_use: None,
+                latency: None,
+                raft_index: Some(RaftIndex(*index)),
+                applied: None,
+                lag: None,
+                revision: None,
+            };
+            Ring { fine: samples.iter().map(sample).collect(), coarse: VecDeque::new() }
+        };
+        let now = noon().checked_add(jiff::SignedDuration::from_secs(10)).unwrap();
+        let step = Duration::from_secs(2);
+        // Ten entries a second until second 4, then silence.
+        let rates = commit_rates(&ring(&[(0, 0), (2, 20), (4, 40)]), now, step, 5);
+        assert_eq!(rates, [Some(10.0), Some(10.0), None, None, None]);
+        // Polled once in six seconds: the average fills the steps between.
+        let rates = commit_rates(&ring(&[(3, 0), (9, 60)]), now, step, 5);
+        assert_eq!(rates, [None, Some(10.0), Some(10.0), Some(10.0), Some(10.0)]);
+    }
+
+    #[test]
     fn a_rate_needs_a_third_of_its_window() {
         let mut history = History::default();
         seconds(&mut history, 0, 20);
         assert_eq!(history.revision_rate(), None);
         seconds(&mut history, 20, 1);
         assert_eq!(history.revision_rate(), Some(10.0));
+    }
+
+    #[test]
+    fn a_member_that_fell_silent_gives_no_rate() {
+        let mut history = History::default();
+        seconds(&mut history, 0, 30);
+        assert_eq!(history.revision_rate(), Some(10.0));
+        let mut view = with_state(healthy(1), 0, MemberState::Hung, "accepts TCP");
+        view.at = noon().checked_add(jiff::SignedDuration::from_secs(40)).unwrap();
+        history.push(&view);
+        assert_eq!(history.revision_rate(), None);
     }
 
     #[test]

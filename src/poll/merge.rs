@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::conclude::conclude;
 use super::source::{Body, Report};
-use crate::etcd::ListedMember;
+use crate::etcd::{Fault, ListedMember};
 use crate::model::member::{MetricsSample, PeerCertificate, SLOW_AFTER};
 use crate::model::{
     ClusterId, ClusterView, Conflict, Endpoint, ForeignText, MemberId, MemberState, MemberStatus, MemberView,
@@ -31,6 +31,8 @@ struct Source {
     state: MemberState,
     detail: Option<ForeignText>,
     since: Timestamp,
+    /// How long the call that is not answered yet has been waiting.
+    silent_for: Option<Duration>,
     latency: Option<Duration>,
     status: Option<(MemberStatus, Timestamp)>,
     /// The member list as it knows it, and when it said so.
@@ -53,6 +55,7 @@ impl Source {
             state: MemberState::Connecting,
             detail: None,
             since: now,
+            silent_for: None,
             latency: None,
             status: None,
             list: None,
@@ -189,6 +192,7 @@ impl Merger {
         match report.body {
             Body::Status(status, latency) => {
                 source.reported = true;
+                source.silent_for = None;
                 source.latency = Some(latency);
                 let state = match status.leader {
                     None => MemberState::NoLeader,
@@ -210,6 +214,10 @@ impl Merger {
             }
             Body::Failed(fault) => {
                 source.reported = true;
+                source.silent_for = match fault {
+                    Fault::Hung { after } => Some(after),
+                    _ => None,
+                };
                 source.enter(fault.state(), Some(ForeignText::new(fault.to_string())), report.at);
             }
             Body::Members(list) => {
@@ -269,13 +277,15 @@ impl Merger {
         active
     }
 
-    /// Whether every source has answered or failed to, and, if wanted, metrics came from those that answer.
+    /// Whether every source has answered or failed to, and, if wanted, metrics came from those that answer. A source
+    /// that accepts TCP and is silent has failed only after `patience`: a slow one answers later.
     #[must_use]
-    pub fn settled(&self, with_metrics: bool) -> bool {
+    pub fn settled(&self, with_metrics: bool, patience: Duration) -> bool {
         let active = self.active();
         let all_told = self.sources.iter().all(|(id, s)| {
             self.started.contains(id)
                 && s.state != MemberState::Connecting
+                && s.silent_for.is_none_or(|silent| silent >= patience)
                 && (!with_metrics
                     || !s.state.answers()
                     || !active.contains(id)

@@ -89,15 +89,21 @@ impl World {
     }
 }
 
+const PATIENCE: Duration = Duration::from_secs(2);
+
+fn refused() -> Fault {
+    Fault::Refused { address: ([10, 0, 0, 2], 2379).into() }
+}
+
 #[test]
 fn one_typed_endpoint_finds_the_other_members() {
     let mut w = World::typed(&["http://10.0.0.1:2379"]);
     w.answers("http://10.0.0.1:2379", status(1, 1)).lists("http://10.0.0.1:2379", three());
     assert_eq!(w.0.sources.len(), 3, "{:?}", w.0);
-    assert!(!w.0.settled(false), "two members have not been heard");
+    assert!(!w.0.settled(false, PATIENCE), "two members have not been heard");
     w.answers("http://10.0.0.2:2379", status(2, 1)).answers("http://10.0.0.3:2379", status(3, 1));
     let view = w.view();
-    assert!(w.0.settled(false));
+    assert!(w.0.settled(false, PATIENCE));
     assert_eq!(view.members.iter().map(|m| m.name.raw()).collect::<Vec<_>>(), ["m1", "m2", "m3"]);
     assert_eq!(view.leader, Some(MemberId(1)));
     assert_eq!((view.healthy_voters(), view.can_lose()), (3, Some(1)));
@@ -116,7 +122,7 @@ fn a_tunnel_keeps_what_was_typed() {
     assert_eq!(view.members.len(), 3);
     assert_eq!(view.members[1].endpoint, Some(endpoint("localhost:2")));
     // When a typed one stops answering the advertised one is tried beside it, and fails as well: still one row.
-    w.say("localhost:2", Body::Failed(Fault::Refused { port: 2 }));
+    w.say("localhost:2", Body::Failed(refused()));
     assert_eq!(w.0.sources.len(), 4);
     w.say("http://10.0.0.2:2379", Body::Failed(Fault::ConnectTimeout { after: Duration::from_secs(2) }));
     let view = w.view();
@@ -174,7 +180,7 @@ fn quorum_is_lost_only_when_nobody_has_a_leader() {
     let mut w = World::typed(&["http://10.0.0.1:2379"]);
     w.answers("http://10.0.0.1:2379", status(1, 3)).lists("http://10.0.0.1:2379", three());
     for dead in ["http://10.0.0.2:2379", "http://10.0.0.3:2379"] {
-        w.say(dead, Body::Failed(Fault::Refused { port: 2379 }));
+        w.say(dead, Body::Failed(refused()));
     }
     assert_eq!(
         judge(&w.view(), &[]).kind,
@@ -227,7 +233,7 @@ fn an_alarm_is_one_alarm_however_many_tell_of_it() {
     assert!(judge(&view, &[]).reason.contains("raised by m2"), "{}", judge(&view, &[]).reason);
     // A member that stopped keeps its last figures, but its word on alarms does not outlive the alarm.
     w.answers("http://10.0.0.1:2379", status(1, 1));
-    w.say("http://10.0.0.2:2379", Body::Failed(Fault::Refused { port: 2379 }));
+    w.say("http://10.0.0.2:2379", Body::Failed(refused()));
     assert!(w.view().alarms.is_empty());
 }
 
@@ -261,7 +267,18 @@ fn members_that_advertise_one_url_are_told_apart() {
     assert_eq!(labels[2].1, MemberState::Unstarted, "those without a name come last");
     let detail = view.members[1].detail.as_ref().unwrap();
     assert!(detail.raw().contains("leads to member 1"), "{detail}");
-    assert!(w.0.settled(false), "there is nothing to wait for");
+    assert!(w.0.settled(false, PATIENCE), "there is nothing to wait for");
+}
+
+#[test]
+fn a_silent_member_is_waited_for_with_patience() {
+    let mut w = World::typed(&["localhost:1"]);
+    w.say("localhost:1", Body::Failed(Fault::Hung { after: Duration::from_millis(1_200) }));
+    assert!(!w.0.settled(false, PATIENCE), "it may be slow");
+    w.say("localhost:1", Body::Failed(Fault::Hung { after: Duration::from_millis(2_200) }));
+    assert!(w.0.settled(false, PATIENCE), "it hangs");
+    w.answers("localhost:1", status(1, 1)).lists("localhost:1", vec![listed(1, "m1", "localhost:1")]);
+    assert!(w.0.settled(false, PATIENCE), "it answered after all");
 }
 
 #[test]
@@ -286,7 +303,7 @@ proptest! {
             let id = ids[source % ids.len()];
             let body = match what {
                 0 => Body::Failed(Fault::NoLeader),
-                1 => Body::Failed(Fault::Refused { port: 1 }),
+                1 => Body::Failed(refused()),
                 2 => Body::Members(three()),
                 3 => Body::Members(three()[..2].to_vec()),
                 _ => {

@@ -37,7 +37,12 @@ pub struct Options {
     pub interval: Duration,
     /// The pause between two scrapes of `/metrics`; none for no scrapes.
     pub metrics_every: Option<Duration>,
+    /// How long [`Poll::settled`] waits for a member that accepts TCP and does not answer.
+    pub patience: Duration,
 }
+
+/// Longer than any member that is of use takes to answer, shorter than people wait.
+pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A running poll. Dropping it stops every task of it.
 #[derive(Debug)]
@@ -183,7 +188,7 @@ impl Supervisor {
         self.publish_at = None;
         let view = Arc::new(self.merger.view(Timestamp::now()));
         self.views.send_replace(view);
-        let settled = self.merger.settled(self.options.metrics_every.is_some());
+        let settled = self.merger.settled(self.options.metrics_every.is_some(), self.options.patience);
         self.settled.send_if_modified(|s| std::mem::replace(s, settled) != settled);
     }
 

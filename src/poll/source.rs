@@ -101,6 +101,7 @@ impl SourceTask {
             members_asked: None,
             last_seen: None,
             silent_since: None,
+            took: Duration::ZERO,
             explained: None,
         };
         tasks.push(tokio::spawn(poller.run(tick)));
@@ -173,6 +174,8 @@ struct Poller {
     /// Leader and term of the last answer: when they change, the member list may have.
     last_seen: Option<(Option<crate::model::MemberId>, crate::model::Term)>,
     silent_since: Option<Instant>,
+    /// How long the last answer took.
+    took: Duration,
     /// The last fault that was looked into, and what it turned out to be.
     explained: Option<(Fault, Fault)>,
 }
@@ -268,12 +271,13 @@ impl Poller {
                 self.explained = None;
                 let seen = (status.leader, status.raft_term);
                 let changed = self.last_seen.replace(seen) != Some(seen);
-                self.voice.say(Body::Status(Box::new(status), started.elapsed())).await;
+                self.took = started.elapsed();
+                self.voice.say(Body::Status(Box::new(status), self.took)).await;
                 self.answered.send_if_modified(|a| !std::mem::replace(a, true));
                 if changed || self.members_asked.is_none_or(|t| t.elapsed() >= MEMBERS_EVERY) {
                     self.members_asked = Some(Instant::now());
                     // A member that answers Status but not this keeps the last list; Status tells its state.
-                    if let Ok(list) = connection.members(Duration::from_secs(1)).await {
+                    if let Ok(list) = connection.members(self.patience(Duration::from_secs(1))).await {
                         self.voice.say(Body::Members(list)).await;
                     }
                 }
@@ -293,6 +297,11 @@ impl Poller {
         }
     }
 
+    /// At least this, and longer for a member that is known to take long: over a slow path it is slow, not hung by turns.
+    fn patience(&self, least: Duration) -> Duration {
+        (self.took * 2).min(self.dialer.access().command_timeout).max(least)
+    }
+
     /// Waits for `Status`, and says so while it does not come.
     async fn status(&mut self, connection: &Connection, started: Instant) -> Result<MemberStatus, Fault> {
         let mut call = pin!(connection.status(self.dialer.access().command_timeout.max(HUNG_AFTER * 2)));
@@ -308,7 +317,7 @@ impl Poller {
         };
         tokio::select! {
             result = &mut call => return result,
-            () = sleep_until(started + HUNG_AFTER) => {}
+            () = sleep_until(started + self.patience(HUNG_AFTER)) => {}
         }
         let since = *self.silent_since.get_or_insert(started);
         loop {

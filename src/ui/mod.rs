@@ -22,8 +22,7 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     let glyphs = Glyphs::of(state.look.ascii);
     let mut canvas = Canvas::new(buffer, &theme, &glyphs);
     if area.width < LEAST.0 || area.height < LEAST.1 {
-        let text =
-            format!("etcdtop needs {}x{}, this is {}x{}; q quits", LEAST.0, LEAST.1, area.width, area.height);
+        let text = format!("{}x{}: needs {}x{}; q quits", area.width, area.height, LEAST.0, LEAST.1);
         canvas.text(area, 0, &text, theme.text);
         return;
     }

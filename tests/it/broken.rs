@@ -7,7 +7,7 @@ use etcdtop::lab::Spec;
 use etcdtop::model::verdict::judge;
 use etcdtop::model::{AlarmKind, Bytes, Endpoint, MemberState, Role, VerdictKind};
 
-use crate::cli::{json, run};
+use crate::cli::{json, run, run_blocking};
 use crate::support::cluster::TestCluster;
 use crate::support::proxy::{Fault, Proxy, free_port};
 use crate::support::watch::Watch;
@@ -171,6 +171,26 @@ async fn a_slow_member_is_slow_and_not_down() {
             v.members.iter().any(|m| m.state == MemberState::Ok && m.endpoint.as_ref() == Some(advertised))
         })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_a_very_slow_path_a_member_is_slow_and_not_hung_by_turns() {
+    let cluster =
+        TestCluster::start(Spec { members: 1, version: Some("3.6".into()), ..Spec::default() }).await;
+    let proxy = Proxy::to(cluster.members()[0].client.raw().trim_start_matches("http://").to_owned()).await;
+    // Longer than a member is given before it is called hung, there and back.
+    proxy.set(Fault::Delay(std::time::Duration::from_millis(700)));
+    let ours = json(
+        &run_blocking(&["status", "-o", "json", "--command-timeout=9s", "--endpoints", &proxy.address]).await,
+    );
+    let states: Vec<_> = ours["members"].as_array().unwrap().iter().map(|m| &m["state"]).collect();
+    assert_eq!(states, ["slow"], "{ours}");
+    let watch = Watch::start(&Access::default(), &[Endpoint::parse(&proxy.address).unwrap()]);
+    watch.until_state("m1", MemberState::Slow).await;
+    for view in watch.next_views(6).await {
+        assert_eq!(view.members.len(), 1, "{view:#?}");
+        assert_eq!(view.members[0].state, MemberState::Slow, "{view:#?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! The commands without a screen: output, exit codes, bad input.
 
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -59,6 +61,7 @@ fn wrong_usage_is_2_and_names_what_is_wrong() {
         (&["status", "--cacert", "/no/such/ca"], "/no/such/ca"),
         (&["status", "--user", "root"], "ETCDTOP_PASSWORD"),
         (&["lab", "--members", "12"], "12"),
+        (&["lab", "--endpoints", "10.0.0.1:2379"], "--endpoints names a cluster"),
         (&["nonsense"], "nonsense"),
     ] {
         let output = run(args);
@@ -168,4 +171,25 @@ async fn health_is_a_monitoring_plugin() {
     crate::support::wait_for("a lost quorum", || {
         (run(&["health", "--endpoints", &endpoints]).code == 2).then_some(())
     });
+}
+
+/// The members of a lab die with it, even when it is killed and cannot clean up.
+#[test]
+fn a_killed_lab_leaves_no_etcd_behind() {
+    let mut lab = Command::new(program())
+        .args(["lab", "--no-dashboard", "--members", "1", "--load", "none"])
+        .env("XDG_CONFIG_HOME", "/nonexistent")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The endpoints come when the lab is up; the lines before them name the processes.
+    let mut endpoints = String::new();
+    BufReader::new(lab.stdout.take().unwrap()).read_line(&mut endpoints).unwrap();
+    let endpoint = endpoints.trim().trim_start_matches("http://").to_owned();
+    assert!(TcpStream::connect(&endpoint).is_ok(), "{endpoint} serves");
+    lab.kill().unwrap();
+    lab.wait().unwrap();
+    crate::support::wait_for("the member's end", || TcpStream::connect(&endpoint).is_err().then_some(()));
 }

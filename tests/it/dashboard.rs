@@ -37,7 +37,7 @@ fn lab_folders(pid: i32) -> usize {
 fn the_lab_shows_a_cluster_tells_its_story_and_leaves_nothing() {
     let mut p = Pty::etcdtop(120, 40, &["lab", "--load", "light"]);
     let screen = p.wait("HEALTHY");
-    assert!(screen.contains("LAB") && screen.contains("3/3 members, can lose 1"), "{screen}");
+    assert!(screen.contains("LAB") && screen.contains("3/3 members serve, can lose 1"), "{screen}");
     let members = children(p.pid());
     assert_eq!(members.len(), 3);
     assert_eq!(lab_folders(p.pid()), 1);
@@ -148,7 +148,7 @@ fn sizes_change_while_it_runs() {
         p.resize(columns, rows);
     }
     p.resize(39, 11);
-    p.wait("etcdtop needs 40x12, this is 39x11");
+    p.wait("39x11: needs 40x12; q quits");
     p.resize(200, 60);
     p.wait("What is wrong, and what next");
     p.keys("q");

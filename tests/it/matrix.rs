@@ -189,7 +189,7 @@ async fn tls_on_a_plain_port_is_said_to_be_just_that() {
     assert!(member["detail"].as_str().unwrap().contains("plain HTTP"), "{member}");
 }
 
-/// What Status wants once authentication is on changed: nothing in 3.5, a valid token of any user in 3.7.
+/// What Status wants once authentication is on changed: nothing up to 3.5, a valid token of any user from 3.6 on.
 async fn authentication(version: &str, anonymous: &str) {
     let cluster =
         TestCluster::start(Spec { members: 1, version: Some(version.into()), ..Spec::default() }).await;
@@ -235,6 +235,16 @@ async fn authentication(version: &str, anonymous: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn authentication_on_3_4() {
+    authentication("3.4", "ok").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn authentication_on_3_6() {
+    authentication("3.6", "auth").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn authentication_on_3_5() {
     authentication("3.5", "ok").await;
 }
@@ -242,4 +252,43 @@ async fn authentication_on_3_5() {
 #[tokio::test(flavor = "multi_thread")]
 async fn authentication_on_3_7() {
     authentication("3.7", "auth").await;
+}
+
+/// What a lab does to its members on purpose, seen from outside: a member that is stopped, goes on, dies and returns.
+async fn a_member_comes_and_goes(version: &str) {
+    let mut cluster = TestCluster::of(version).await;
+    let watch = Watch::start(cluster.access(), &cluster.endpoints());
+    watch.until_verdict(VerdictKind::Healthy).await;
+    cluster.stop(2).unwrap();
+    watch.until_state("m3", MemberState::Hung).await;
+    cluster.cont(2).unwrap();
+    watch.until_verdict(VerdictKind::Healthy).await;
+    let before = cluster.members()[2].pid().unwrap();
+    cluster.kill(2);
+    assert_eq!(cluster.members()[2].pid(), None, "a killed member has no process");
+    let view = watch.until_state("m3", MemberState::Refused).await;
+    assert_ne!(view.leader, view.members.iter().find(|m| m.label() == "m3").unwrap().id);
+    cluster.restart(2).unwrap();
+    watch.until_verdict(VerdictKind::Healthy).await;
+    assert_ne!(cluster.members()[2].pid(), Some(before));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_of_3_4_comes_and_goes() {
+    a_member_comes_and_goes("3.4").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_of_3_5_comes_and_goes() {
+    a_member_comes_and_goes("3.5").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_of_3_6_comes_and_goes() {
+    a_member_comes_and_goes("3.6").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_of_3_7_comes_and_goes() {
+    a_member_comes_and_goes("3.7").await;
 }

@@ -10,7 +10,7 @@ use crate::ui::canvas::{Canvas, pad, row};
 pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect, input: &Input, chosen: usize) {
     let found = matches(input.value());
     let rows = u16::try_from(found.len().clamp(1, 12) + 4).unwrap_or(16);
-    let inner = canvas.popup(area, 72, rows, "Command (enter runs, esc closes)");
+    let inner = canvas.popup(area, 72, rows, "Command (tab completes, enter runs, esc closes)");
     let theme = canvas.theme;
     let line = row(inner, 0);
     let before: String = input.value().chars().take(input.cursor()).collect();
@@ -24,10 +24,14 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect, in
         &[(":", theme.key), (&before, theme.strong), (&under, theme.badge), (&rest, theme.strong)],
     );
     if found.is_empty() {
-        canvas.text(row(inner, 2), 0, "no command has these letters", theme.dim);
+        canvas.text(row(inner, 2), 0, "no command is called so", theme.dim);
     }
     let list = usize::from(inner.height.saturating_sub(2)).max(1);
     let first = chosen.saturating_sub(list - 1);
+    if found.len() > list {
+        let left = format!("{} of {}", chosen + 1, found.len());
+        canvas.right(line, &left, theme.dim);
+    }
     for (y, (i, a)) in (2..inner.height).zip(found.iter().enumerate().skip(first)) {
         let line = row(inner, y);
         let why = a.unavailable(state);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use super::nothing_shown;
 use crate::app::{ActionId, State};
 use crate::model::units::{age, grouped, latency, percent};
 use crate::model::{ForeignText, MemberView};
@@ -20,7 +21,7 @@ struct Group {
 
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let Some(m) = state.selected_row().and_then(|i| state.view.members.get(i)) else {
-        canvas.text(area, 1, "no member is known yet", canvas.theme.dim);
+        canvas.text(area, 1, nothing_shown(state, "no member is known yet"), canvas.theme.dim);
         return;
     };
     let groups = groups(state, canvas, m);
@@ -119,7 +120,9 @@ fn groups(state: &State, canvas: &Canvas<'_>, m: &MemberView) -> Vec<Group> {
                 .map(|c| format!("{} until {}", c.subject, c.not_after.strftime("%Y-%m-%d"))),
         ),
     ]);
-    let state_text = format!("{} {} for {}", canvas.glyphs.state(m.state), m.state.shown(), age(since));
+    // How long a silent one has not answered stands in its reason, from the first unanswered request on.
+    let lasting = if m.state.answers() { format!(" for {}", age(since)) } else { String::new() };
+    let state_text = format!("{} {}{lasting}", canvas.glyphs.state(m.state), m.state.shown());
     let mut health = vec![("state", state_text, theme.state(m.state))];
     if let Some(detail) = &m.detail {
         health.push(("reason", detail.to_string(), theme.state(m.state)));

@@ -12,6 +12,15 @@ use super::canvas::Canvas;
 use crate::app::State;
 use crate::app::state::Screen;
 
+/// What to say where nothing is shown: that the filter hides it, or else what the view says.
+fn nothing_shown<'a>(state: &State, otherwise: &'a str) -> &'a str {
+    if state.filter.input.value().is_empty() {
+        otherwise
+    } else {
+        "nothing matches the filter: esc clears it"
+    }
+}
+
 /// One view.
 pub(super) struct View {
     pub(super) id: Screen,

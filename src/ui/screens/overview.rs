@@ -2,41 +2,53 @@
 
 use ratatui::layout::Rect;
 
+use super::nothing_shown;
 use crate::app::State;
 use crate::ui::canvas::{Canvas, below, row};
 use crate::ui::screens::timeline;
 use crate::ui::widgets::{chart, findings, members};
 
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
-    // The findings keep at least three rows; the table scrolls if it must.
+    if state.rows().is_empty() && !state.view.members.is_empty() {
+        canvas.text(area, 1, nothing_shown(state, ""), canvas.theme.dim);
+        return;
+    }
+    // Findings keep up to four rows; the table scrolls if it must.
+    let found = findings::rows_wanted(state, area.width);
     let wanted = members::rows_wanted(state);
-    let table = wanted.min(area.height.saturating_sub(4).max(3));
+    let table = wanted.min(area.height.saturating_sub(found.min(4)).max(3));
     members::draw(state, canvas, Rect { height: table, ..area });
     // A blank row between, where there is room for it.
     let gap = u16::from(area.height > table + 6);
     let rest = below(area, table + gap);
     // Storage and events give way to findings, but for a heading and three events where there is room at all.
     let most = if rest.height > 12 { rest.height - 5 } else { rest.height };
-    let found = findings::rows_wanted(state, area.width).min(most);
+    let found = found.min(most);
     findings::draw(state, canvas, Rect { height: found, ..rest });
     let rest = below(rest, found + gap);
     if rest.height < 4 {
         return;
     }
-    // Side by side where it is wide, one above the other where it is high.
+    // Side by side where it is wide, one above the other where there is room for both.
     if rest.width >= 100 {
         let left = Rect { width: rest.width / 2, ..rest };
         let right = Rect { x: rest.x + left.width + 2, width: rest.width - left.width - 2, ..rest };
         storage(state, canvas, left);
         timeline::latest(state, canvas, right);
-    } else if rest.height >= 12 {
-        let top = rest.height / 2;
-        storage(state, canvas, Rect { height: top, ..rest });
-        timeline::latest(state, canvas, below(rest, top + 1));
+        return;
+    }
+    let events = u16::try_from(state.timeline.len()).unwrap_or(u16::MAX).clamp(1, rest.height / 2) + 1;
+    let chart = rest.height.saturating_sub(events + gap);
+    if chart >= LEAST_CHART {
+        storage(state, canvas, Rect { height: chart, ..rest });
+        timeline::latest(state, canvas, below(rest, chart + gap));
     } else {
         timeline::latest(state, canvas, rest);
     }
 }
+
+/// A heading, two rows of columns and the axis of time.
+const LEAST_CHART: u16 = 4;
 
 /// The file of the selected member over the last quarter of an hour.
 fn storage(state: &State, canvas: &mut Canvas<'_>, area: Rect) {

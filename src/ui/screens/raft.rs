@@ -1,15 +1,27 @@
 //! 4: term, index, applied, lag, elections, proposals, round trips between peers.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use ratatui::layout::Rect;
 
+use super::nothing_shown;
 use crate::app::State;
-use crate::model::units::{grouped, latency};
+use crate::model::units::{age, grouped, latency};
 use crate::model::{MemberId, MemberView};
+use crate::poll::history::commit_rates;
 use crate::ui::canvas::{Canvas, below, pad, row, width};
 use crate::ui::widgets::{chart, members};
 
+/// What a column of the line of commits stands for.
+const STEP: Duration = Duration::from_secs(2);
+
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let shown = state.rows();
+    if shown.is_empty() {
+        canvas.text(area, 1, nothing_shown(state, "no member is known yet"), canvas.theme.dim);
+        return;
+    }
     let height = u16::try_from(shown.len() + 2).unwrap_or(u16::MAX).min(area.height);
     let silent = shown.iter().filter(|i| silence(state, &state.view.members[**i]).is_some()).count();
     let log_height = height.saturating_add(u16::try_from(silent).unwrap_or(u16::MAX)).min(area.height);
@@ -103,18 +115,22 @@ fn log(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize]) {
         return;
     }
     let room = (inner.width - used - 1).min(60);
-    canvas.text(inner, used, "ENTRIES COMMITTED, last minutes", canvas.theme.dim);
-    for (i, line) in rows {
-        let Some(ring) = state.view.members[i].id.and_then(|id| state.history.ring(id)) else { continue };
-        let newest: Vec<_> = ring.fine().iter().rev().take(usize::from(room) + 1).collect();
-        let steps: Vec<_> = newest
-            .windows(2)
-            .rev()
-            .map(|w| {
-                Some(f64::from(u32::try_from(w[1].raft_index?.behind(w[0].raft_index?)).unwrap_or(u32::MAX)))
-            })
-            .collect();
-        chart::sparkline(canvas, Rect { x: line.x + used, width: room, ..line }, &steps);
+    // Moves on by a column every step, not at every poll: less to repaint.
+    let step = i64::try_from(STEP.as_secs()).unwrap_or(1);
+    let now = Timestamp::from_second(state.now.as_second().div_euclid(step) * step).unwrap_or(state.now);
+    let lines: Vec<_> = rows
+        .iter()
+        .filter_map(|(i, line)| {
+            let ring = state.history.ring(state.view.members[*i].id?)?;
+            Some((*line, commit_rates(ring, now, STEP, usize::from(room))))
+        })
+        .collect();
+    // One scale for all, or a member that stands still would look like one that works.
+    let most = lines.iter().flat_map(|(_, rates)| rates).flatten().copied().fold(0.0_f64, f64::max);
+    let title = format!("ENTRIES/S, last {}, up to {most:.0}", age(STEP * u32::from(room)));
+    canvas.text(inner, used, &title, canvas.theme.dim);
+    for (line, rates) in lines {
+        chart::sparkline(canvas, Rect { x: line.x + used, width: room, ..line }, &rates, most);
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ratatui::layout::Rect;
 
 use super::member::bar_line;
+use super::nothing_shown;
 use crate::app::State;
 use crate::model::units::{age, grouped, percent};
 use crate::model::{MemberStatus, MemberView};
@@ -17,6 +18,10 @@ use crate::ui::widgets::chart;
 const ENOUGH: Duration = Duration::from_secs(600);
 
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
+    if state.rows().is_empty() {
+        canvas.text(area, 1, nothing_shown(state, "no member is known yet"), canvas.theme.dim);
+        return;
+    }
     let theme = canvas.theme;
     let g = canvas.glyphs;
     let legend =

@@ -2,6 +2,7 @@
 
 use ratatui::layout::Rect;
 
+use super::nothing_shown;
 use crate::app::State;
 use crate::model::Event;
 use crate::ui::canvas::{Canvas, row};
@@ -12,7 +13,8 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         state.timeline.iter().rev().filter(|e| e.line.to_lowercase().contains(&needle)).collect();
     let inner = canvas.section(area, &format!("Timeline, newest first ({})", matching.len()));
     if matching.is_empty() {
-        canvas.text(inner, 1, "nothing happened yet, as far as this etcdtop saw", canvas.theme.dim);
+        let text = nothing_shown(state, "nothing happened yet, as far as this etcdtop saw");
+        canvas.text(inner, 1, text, canvas.theme.dim);
         return;
     }
     let skip = usize::from(state.scroll).min(matching.len() - 1);

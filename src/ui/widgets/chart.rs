@@ -90,12 +90,9 @@ fn at_column(
     samples.iter().rev().find(|s| ago(s) >= newest).filter(|s| ago(s) < stands)
 }
 
-/// One line of levels for figures, newest at the right.
-pub(in crate::ui) fn sparkline(canvas: &mut Canvas<'_>, area: Rect, figures: &[Option<f64>]) {
-    let shown = figures.len().min(usize::from(area.width));
-    let figures = &figures[figures.len() - shown..];
-    let most = figures.iter().flatten().copied().fold(0.0_f64, f64::max);
-    for (x, figure) in (0_u16..).zip(figures) {
+/// One line of levels for figures up to `most`, newest at the right; nothing where nothing is known.
+pub(in crate::ui) fn sparkline(canvas: &mut Canvas<'_>, area: Rect, figures: &[Option<f64>], most: f64) {
+    for (x, figure) in (0..area.width).zip(figures) {
         let Some(figure) = figure else { continue };
         let level =
             if most > 0.0 { usize::try_from(height(figure / most, 1)).unwrap_or(8).min(8) } else { 1 };

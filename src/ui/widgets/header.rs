@@ -5,6 +5,7 @@ use std::time::Duration;
 use ratatui::layout::Rect;
 
 use crate::app::State;
+use crate::app::update::AGE_STEP;
 use crate::model::VerdictKind;
 use crate::model::units::{age, grouped, percent};
 use crate::ui::canvas::{Canvas, row, width, wrap};
@@ -74,7 +75,7 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     facts(state, canvas, row(area, area.height.saturating_sub(1)));
 }
 
-/// `3/3 members`: how many of the listed ones serve; in an outage the headline and the reason count already.
+/// `3/3 members serve`: how many of the listed ones serve; in an outage the headline and the reason count already.
 fn count(state: &State, wide: bool) -> Option<String> {
     let listed = state.view.listed();
     if listed == 0 || state.view.outage().is_some() {
@@ -88,6 +89,10 @@ fn facts(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let theme = canvas.theme;
     let view = &state.view;
     let mut facts: Vec<String> = Vec::new();
+    // First of all, because every figure is as old as the last poll.
+    if let Some(pace) = pace(state) {
+        facts.push(pace);
+    }
     if let Some(leader) = view.leader {
         let since = view.term.map_or_else(String::new, |t| format!(", term {}", t.0));
         facts.push(format!("leader {}{since}", view.name_of(leader)));
@@ -106,20 +111,12 @@ fn facts(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         let rate = state
             .history
             .revision_rate()
-            .filter(|r| *r >= 0.5)
+            .filter(|r| *r >= 0.5 && view.outage().is_none())
             .map_or_else(String::new, |r| format!(" +{}/s", rounded(r)));
         facts.push(format!("rev {}{rate}", grouped(u64::try_from(revision.0).unwrap_or_default())));
     }
     if view.ever_answered() {
         facts.push(if v_writes(state) { "takes writes".into() } else { "no writes".into() });
-    }
-    if state.interval != Duration::from_secs(1) {
-        let pause = if state.interval.as_millis() < 1_000 {
-            format!("{} ms", state.interval.as_millis())
-        } else {
-            age(state.interval)
-        };
-        facts.push(format!("every {pause}"));
     }
     if !state.access.origin.is_empty() {
         facts.push(state.access.origin.clone());
@@ -136,6 +133,21 @@ fn facts(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         }
         x = canvas.text(area, x, fact, theme.dim);
     }
+}
+
+/// `polled 15 s ago, every 1 min`, when it is not every second.
+fn pace(state: &State) -> Option<String> {
+    let ago = Duration::try_from(state.now.duration_since(state.view.at)).unwrap_or_default();
+    let every = match state.interval {
+        pause if pause == Duration::from_secs(1) => None,
+        pause if pause.as_millis() < 1_000 => Some(format!("every {} ms", pause.as_millis())),
+        pause => Some(format!("every {}", age(pause))),
+    };
+    if ago < AGE_STEP || state.frozen() {
+        return every;
+    }
+    let polled = format!("polled {} ago", age(ago));
+    Some(every.map_or(polled.clone(), |every| format!("{polled}, {every}")))
 }
 
 const fn v_writes(state: &State) -> bool {

@@ -56,10 +56,13 @@ pub(in crate::ui) fn rows_wanted(state: &State) -> u16 {
 pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let theme = canvas.theme;
     let shown = state.rows();
-    let title = if shown.len() == state.view.members.len() {
-        "Members".to_owned()
-    } else {
-        format!("Members ({} of {})", shown.len(), state.view.members.len())
+    let all = state.view.members.len();
+    let selected = state.selected_row();
+    let (first, fit) = visible(state, &shown, selected, area.height.saturating_sub(2));
+    let title = match (shown.len() == all, fit.len() == shown.len()) {
+        (true, true) => "Members".to_owned(),
+        (false, true) => format!("Members ({} of {all} match)", shown.len()),
+        (_, false) => format!("Members ({} to {} of {})", first + 1, first + fit.len(), shown.len()),
     };
     let inner = canvas.section(area, &title);
     let columns = choose(state, inner.width);
@@ -78,11 +81,10 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         canvas.text(row(inner, 1), LEAD, "no endpoint yet", theme.dim);
         return;
     }
-    let selected = state.selected_row();
     let whole = bar::common_whole(&state.view.members);
     let body = below(inner, 1);
     let mut y = 0;
-    for index in visible(state, &shown, selected, body.height) {
+    for index in fit {
         let m = &state.view.members[index];
         let line = row(body, y);
         if line.height == 0 {
@@ -108,7 +110,11 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         y += 1;
         if let Some(note) = note(state, m) {
             let line = row(body, y);
-            let style = if m.state.serves() { theme.dim } else { theme.state(m.state) };
+            let style = match (m.state.serves(), m.alarms.is_empty()) {
+                (true, true) => theme.dim,
+                (true, false) => theme.bad,
+                (false, _) => theme.state(m.state),
+            };
             let x = canvas.text(line, LEAD, canvas.glyphs.branch, theme.dim);
             canvas.text(line, x + 1, &note, style);
             y += 1;
@@ -116,20 +122,25 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     }
 }
 
-/// The rows to show when not all fit: around the selected one.
-fn visible(state: &State, shown: &[usize], selected: Option<usize>, height: u16) -> Vec<usize> {
+/// The rows to show when not all fit, around the selected one; and how many are left out before them.
+fn visible(state: &State, shown: &[usize], selected: Option<usize>, height: u16) -> (usize, Vec<usize>) {
     let cost = |i: &usize| 1 + usize::from(note(state, &state.view.members[*i]).is_some());
-    let total: usize = shown.iter().map(cost).sum();
     let height = usize::from(height);
-    if total <= height {
-        return shown.to_vec();
-    }
     let mut first = 0;
     let at = shown.iter().position(|i| Some(*i) == selected).unwrap_or(0);
     while first < at && shown[first..=at].iter().map(cost).sum::<usize>() > height {
         first += 1;
     }
-    shown[first..].to_vec()
+    let mut left = height;
+    let mut fit = Vec::new();
+    for i in &shown[first..] {
+        if left == 0 {
+            break;
+        }
+        left = left.saturating_sub(cost(i));
+        fit.push(*i);
+    }
+    (first, fit)
 }
 
 /// As many columns as fit, in the order of the table.
@@ -160,15 +171,17 @@ fn bar_title(state: &State, columns: u16, canvas: &Canvas<'_>) -> String {
     [long, middle].into_iter().find(|t| width(t) <= columns).unwrap_or_else(|| format!("FILE/{scale}"))
 }
 
-/// The line below a member that ails: the reason, and how old its figures are.
+/// The line below a member that ails: the alarms it raised, the reason, and how old its figures are.
 pub(in crate::ui) fn note(state: &State, m: &MemberView) -> Option<String> {
-    let old = m.figures_age(state.now).filter(|a| *a > Duration::from_secs(3) && !m.state.answers());
-    let figures = old.map(|a| format!("figures {} old", age(a)));
-    match (&m.detail, figures) {
-        (Some(detail), Some(figures)) => Some(format!("{detail}; {figures}")),
-        (Some(detail), None) => Some(detail.to_string()),
-        (None, figures) => figures,
+    let mut parts = Vec::new();
+    if !m.alarms.is_empty() {
+        let alarms: Vec<_> = m.alarms.iter().map(ToString::to_string).collect();
+        parts.push(format!("raised {}", alarms.join(" and ")));
     }
+    parts.extend(m.detail.as_ref().map(ToString::to_string));
+    let old = m.figures_age(state.now).filter(|a| *a > Duration::from_secs(3) && !m.state.answers());
+    parts.extend(old.map(|a| format!("figures {} old", age(a))));
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn name_width(state: &State) -> u16 {

@@ -23,6 +23,7 @@ impl Watch {
             endpoints: endpoints.to_vec(),
             interval: Duration::from_secs(1),
             metrics_every: Some(Duration::from_secs(5)),
+            patience: etcdtop::poll::PATIENCE,
         };
         Self { poll: Poll::start(options) }
     }
@@ -33,6 +34,18 @@ impl Watch {
         let seen = tokio::time::timeout(PATIENCE, views.wait_for(|v| check(v))).await;
         let Ok(view) = seen else { panic!("{what} was not seen; last: {:#?}", self.poll.views().borrow()) };
         Arc::clone(&view.unwrap())
+    }
+
+    /// The next views, one after the other.
+    pub async fn next_views(&self, count: usize) -> Vec<Arc<ClusterView>> {
+        let mut views = self.poll.views();
+        views.mark_unchanged();
+        let mut seen = Vec::new();
+        while seen.len() < count {
+            tokio::time::timeout(PATIENCE, views.changed()).await.unwrap().unwrap();
+            seen.push(Arc::clone(&views.borrow_and_update()));
+        }
+        seen
     }
 
     pub async fn until_verdict(&self, kind: VerdictKind) -> Arc<ClusterView> {
