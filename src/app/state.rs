@@ -233,6 +233,24 @@ impl State {
         (0..self.view.members.len()).filter(matches).collect()
     }
 
+    /// The entries of the timeline that the filter lets through, newest first.
+    pub fn entries(&self) -> impl Iterator<Item = &Event> {
+        let needle = self.filter.input.value().to_lowercase();
+        self.timeline.iter().rev().filter(move |e| e.line.to_lowercase().contains(&needle))
+    }
+
+    /// Keeps what is scrolled within `most` lines.
+    pub const fn keep_scroll(&mut self, most: u16) {
+        let scroll = match &mut self.overlay {
+            Some(Overlay::Help { scroll } | Overlay::Explain { scroll }) => scroll,
+            Some(Overlay::Palette { .. }) => return,
+            None => &mut self.scroll,
+        };
+        if *scroll > most {
+            *scroll = most;
+        }
+    }
+
     /// The selected row as an index into `view.members`: the first row if none is selected or it is gone.
     #[must_use]
     pub fn selected_row(&self) -> Option<usize> {

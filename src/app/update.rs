@@ -215,9 +215,9 @@ fn in_overlay(state: &mut State, key: Key) -> Vec<Effect> {
                     Some(ActionId::PageDown) => scroll.saturating_add(10),
                     Some(ActionId::PageUp) => scroll.saturating_sub(10),
                     Some(ActionId::First) => 0,
+                    Some(ActionId::Last) => u16::MAX,
                     _ => *scroll,
-                }
-                .min(200);
+                };
             }
             Vec::new()
         }
@@ -350,16 +350,15 @@ fn step_view(from: Screen, by: usize) -> Screen {
 fn move_by(state: &mut State, rows: i16) {
     match &mut state.overlay {
         Some(Overlay::Help { scroll } | Overlay::Explain { scroll }) => {
-            *scroll = scroll.saturating_add_signed(rows).min(200);
+            *scroll = scroll.saturating_add_signed(rows);
             return;
         }
         Some(Overlay::Palette { .. }) => return,
         None => {}
     }
     if matches!(state.screen, Screen::Timeline | Screen::Member) {
-        let most = if state.screen == Screen::Timeline { state.timeline.len() } else { 60 };
-        let most = u16::try_from(most.saturating_sub(1)).unwrap_or(u16::MAX);
-        state.scroll = state.scroll.saturating_add_signed(rows).min(most);
+        // The loop keeps it within what there is to see.
+        state.scroll = state.scroll.saturating_add_signed(rows);
         return;
     }
     select_by(state, rows);
@@ -411,8 +410,10 @@ fn set_interval(state: &mut State, faster: bool) -> Vec<Effect> {
 
 fn copy(state: &mut State) -> Vec<Effect> {
     let text = if state.screen == Screen::Timeline {
-        let at = state.timeline.len().saturating_sub(1 + usize::from(state.scroll));
-        state.timeline.get(at).map(|e| format!("{} {}", e.at.strftime("%Y-%m-%dT%H:%M:%SZ"), e.line))
+        state
+            .entries()
+            .nth(state.scroll.into())
+            .map(|e| format!("{} {}", e.at.strftime("%Y-%m-%dT%H:%M:%SZ"), e.line))
     } else {
         state.selected_row().and_then(|row| state.view.members.get(row)).map(|m| {
             let id = m.id.map(|id| id.to_string()).unwrap_or_default();

@@ -8,6 +8,7 @@ use super::args::{Cli, ConfigCommand};
 use super::connect::{output, print, print_json, settings};
 use super::exit::Exit;
 use super::table::table;
+use crate::app::Keymap;
 use crate::config::{OutputFormat, Row, default_path};
 use crate::model::text::printable;
 
@@ -35,6 +36,8 @@ pub(super) fn run(cli: &Cli, command: &ConfigCommand) -> Result<Exit> {
 
 fn show(cli: &Cli) -> Result<()> {
     let settings = settings(cli)?;
+    let bindings = settings.keys.iter().map(|k| (k.action.as_str(), k.keys.as_slice(), k.line));
+    Keymap::with(bindings)?;
     let file = settings.config_file.as_ref().map(|p| p.display().to_string());
     let context = settings.context.as_ref().map(|c| c.value.as_str());
     if output(&settings) != OutputFormat::Table {
@@ -59,6 +62,13 @@ fn show(cli: &Cli) -> Result<()> {
         file.as_deref().unwrap_or("none"),
         settings.context.as_ref().map_or_else(|| "none".into(), |c| format!("{} ({})", c.value, c.origin))
     ));
+    for binding in &settings.keys {
+        let keys = binding.keys.join(" ");
+        out.push_str(&format!(
+            "key          {} = {keys} (line {} of the config file)\n",
+            binding.action, binding.line
+        ));
+    }
     for warning in &settings.warnings {
         out.push_str(&format!("warning      {warning}\n"));
     }

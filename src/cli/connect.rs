@@ -1,5 +1,6 @@
 //! From the command line to a running poll: settings, password, discovery, certificates.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::args::Cli;
 use crate::config::{Host, Inputs, Origin, OutputFormat, Settings, load};
 use crate::etcd::{Access, Credentials, Dialer, TlsFiles, access::MIN_KEEPALIVE, discovery::discover};
 use crate::model::Endpoint;
+use crate::model::text::is_dangerous;
 use crate::poll;
 
 /// The settings in force.
@@ -30,6 +32,14 @@ pub(super) fn settings(cli: &Cli) -> Result<Settings> {
 pub(super) fn warn(settings: &Settings) {
     for warning in &settings.warnings {
         eprintln!("etcdtop: warning: {warning}");
+    }
+    if let Origin::Host { what, path } = &settings.endpoints.origin {
+        let list: Vec<_> = settings.endpoints.value.iter().map(ToString::to_string).collect();
+        eprintln!(
+            "etcdtop: {} found on this host ({what}, {}); --endpoints names others",
+            list.join(","),
+            path.display()
+        );
     }
 }
 
@@ -129,7 +139,38 @@ pub(super) fn print(text: &str) -> Result<()> {
     }
 }
 
-/// What is shown as JSON.
+/// What is shown as JSON. Text of a cluster stands in it as it is, but what could move a terminal's cursor or reorder
+/// text is escaped: the same JSON, harmless to look at.
 pub(super) fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    print(&format!("{}\n", serde_json::to_string(value)?))
+    print(&format!("{}\n", harmless(&serde_json::to_string(value)?)))
+}
+
+fn harmless(json: &str) -> Cow<'_, str> {
+    if !json.chars().any(is_dangerous) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if is_dangerous(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_says_the_same_and_moves_no_cursor() {
+        let name = "m1\u{9b}2J\u{202e}evil\u{e0001}\n";
+        let json = harmless(&serde_json::to_string(name).unwrap()).into_owned();
+        assert!(json.is_ascii(), "{json}");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), name);
+    }
 }

@@ -18,7 +18,7 @@ use crate::app::update::next_deadline;
 use crate::app::{Effect, Keymap, Msg, State, update};
 use crate::config::{ColorChoice, Settings, ThemeName};
 use crate::etcd::Dialer;
-use crate::model::{ClusterView, Endpoint};
+use crate::model::ClusterView;
 use crate::poll::{self, Poll};
 use crate::term::{self, Depth, Guard, Input, Painter, Signal, Signals};
 use crate::ui;
@@ -53,13 +53,8 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
     let settings = settings(cli)?;
     let access_to = access(&settings)?;
     let origin = settings.access_line();
-    let name = match (&settings.context, &settings.discovery_srv) {
-        (Some(context), _) => context.value.clone(),
-        (None, Some(domain)) if settings.endpoints.value.is_empty() => domain.value.clone(),
-        _ => name_of(&settings.endpoints.value),
-    };
     let access = Access {
-        name,
+        name: settings.cluster_name(),
         origin,
         read_only: settings.read_only.value.then(|| settings.read_only.origin.to_string()),
         lab: false,
@@ -82,14 +77,6 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
     // A resolver that does not answer must not keep anybody from leaving.
     runtime.shutdown_background();
     exit
-}
-
-fn name_of(endpoints: &[Endpoint]) -> String {
-    match endpoints {
-        [] => String::new(),
-        [one] => one.to_string(),
-        [first, rest @ ..] => format!("{first} +{}", rest.len()),
-    }
 }
 
 /// Opens the dashboard and runs it until it is left.
@@ -165,6 +152,7 @@ impl Loop<'_> {
                     Some(first) => {
                         // What is ready is taken whole, then drawn once: a held key must not queue up frames.
                         let mut msg = Some(first);
+                        this.take(Msg::Tick(Timestamp::now()))?;
                         while let Some(next) = msg {
                             if let Some(exit) = this.take(next)? {
                                 return Ok(exit);
@@ -221,6 +209,7 @@ impl Loop<'_> {
 
     fn draw(&mut self) -> Result<()> {
         let (width, height) = self.state.size;
+        self.state.keep_scroll(ui::most_scroll(&self.state));
         let mut frame = Painter::blank(width, height);
         ui::draw(&self.state, frame.area, &mut frame);
         self.painter.paint(frame)?;

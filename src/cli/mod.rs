@@ -25,7 +25,11 @@ pub fn run(cli: &Cli) -> Result<Exit> {
     match &cli.command {
         None => dashboard::run(cli),
         Some(Command::Status) => status::run(cli),
-        Some(Command::Health) => health::run(cli),
+        // To a monitoring system wrong settings are no sign of a broken cluster.
+        Some(Command::Health) => health::run(cli).or_else(|report| {
+            eprintln!("etcdtop: {report:#}");
+            Ok(Exit::Refused)
+        }),
         Some(Command::Lab(args)) => lab::run(cli, args),
         Some(Command::Config { command }) => config_cmd::run(cli, command),
         Some(Command::Completions { shell }) => shell::completions(*shell),

@@ -1,5 +1,6 @@
 //! The layers, from the strongest to the weakest, and how one value is made of them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -203,7 +204,7 @@ impl Layers<'_> {
         };
         let value = read(&text).map_err(|reason| ConfigError::Value {
             setting: name,
-            value: text.clone(),
+            value: without_password(&text).into_owned(),
             origin: origin.clone(),
             reason,
         })?;
@@ -267,16 +268,38 @@ impl Layers<'_> {
         Ok(Some(Sourced { value: path, origin: found.origin }))
     }
 
+    /// A locale that says it knows no UTF-8 gets no glyph beyond ASCII; one that says nothing gets them.
+    fn ascii_of_the_locale(&mut self) -> Sourced<bool> {
+        let said = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| {
+            let value = (self.inputs.env)(name).filter(|v| !v.is_empty())?;
+            Some((name, value.to_lowercase().replace('-', "")))
+        });
+        let Some((name, _)) = said.filter(|(_, locale)| !locale.contains("utf8")) else {
+            return Sourced { value: false, origin: Origin::Default };
+        };
+        let origin = Origin::Env(name.to_owned());
+        if let Some(row) = self.rows.iter_mut().find(|r| r.setting == "ascii") {
+            (row.value, row.origin) = (Some("true".into()), origin.clone());
+        }
+        Sourced { value: true, origin }
+    }
+
     fn settings(mut self, mut warnings: Vec<String>) -> Result<Settings, ConfigError> {
         let text = |t: &str| if t.is_empty() { Err("it is empty".to_owned()) } else { Ok(t.to_owned()) };
         let discovery_srv = self.optional("discovery_srv", text)?;
-        let endpoints = if discovery_srv.is_some() && self.find("endpoints").is_none() {
+        // As in etcdctl, discovery beats endpoints; but not those of a stronger layer.
+        let discovers = discovery_srv.as_ref().is_some_and(|d| {
+            self.find("endpoints").is_none_or(|(_, endpoints)| d.origin.rank() <= endpoints.rank())
+        });
+        let endpoints = if discovers {
             self.rows.push(Row { setting: "endpoints", value: None, origin: Origin::Default });
             Sourced { value: Vec::new(), origin: Origin::Default }
         } else {
             self.value("endpoints", "127.0.0.1:2379", |t| match Endpoint::parse_list(t) {
                 Ok(list) if list.is_empty() => Err("no endpoint in it".into()),
                 Ok(list) => Ok(list),
+                // The text is named already where it is all there is.
+                Err(e) if e.text == t.trim() => Err(e.advice()),
                 Err(e) => Err(e.to_string()),
             })?
         };
@@ -289,6 +312,10 @@ impl Layers<'_> {
         for file in [&key, &password_file].into_iter().flatten() {
             warnings.extend(world_readable(&file.value));
         }
+        let ascii = match self.value("ascii", "false", values::switch)? {
+            Sourced { origin: Origin::Default, .. } => self.ascii_of_the_locale(),
+            said => said,
+        };
         let mut settings = Settings {
             context: self.context.clone().map(|(value, origin)| Sourced { value, origin }),
             config_file: self.file.as_ref().map(|f| f.path.clone()),
@@ -317,7 +344,7 @@ impl Layers<'_> {
             interval: self.value("interval", "1s", values::interval)?,
             theme: self.value("theme", "dark", theme)?,
             color: self.value("color", "auto", color)?,
-            ascii: self.value("ascii", "false", values::switch)?,
+            ascii,
             log_file: self.path("log_file", false)?,
             output: self.optional("output", output)?,
             keys: self.file.as_ref().map(|f| f.keys.clone()).unwrap_or_default(),
@@ -331,6 +358,10 @@ impl Layers<'_> {
             }
             if row.setting == "user" {
                 row.value = settings.user.as_ref().map(|u| u.value.clone());
+            }
+            // From user:password, or from the file.
+            if let ("password", None, Some(password)) = (row.setting, &row.value, &settings.password) {
+                (row.value, row.origin) = (Some("***".into()), password.origin.clone());
             }
         }
         settings.rows = self.rows;
@@ -383,18 +414,28 @@ fn check_transport(settings: &Settings) -> Result<(), ConfigError> {
             settings.insecure_transport.origin
         )));
     }
-    for (given, missing, name, other) in [
-        (&settings.cert, &settings.key, "--cert", "--key"),
-        (&settings.key, &settings.cert, "--key", "--cert"),
+    for (given, missing, what, other) in [
+        (&settings.cert, &settings.key, "client certificate", "--key"),
+        (&settings.key, &settings.cert, "client key", "--cert"),
     ] {
         if let (Some(given), None) = (given, missing) {
             return Err(ConfigError::Contradiction(format!(
-                "{name} ({}) without {other}: a client certificate needs both",
+                "the {what} {} ({}) stands alone: it takes a certificate and its key, add {other}",
+                given.value.display(),
                 given.origin
             )));
         }
     }
     Ok(())
+}
+
+/// A url without the `user:password@` that some people write into it.
+fn without_password(text: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = text.split_once("://") else { return Cow::Borrowed(text) };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => Cow::Owned(format!("{scheme}://***@{host}")),
+        None => Cow::Borrowed(text),
+    }
 }
 
 /// A finding about a file that everybody may read.

@@ -39,6 +39,22 @@ pub enum Origin {
     Default,
 }
 
+impl Origin {
+    /// The layer that it belongs to: the lower, the stronger.
+    #[must_use]
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::Flag(_) => 0,
+            Self::Env(name) if name.starts_with("ETCDTOP_") => 1,
+            Self::Env(_) => 2,
+            Self::Context { .. } => 3,
+            Self::File { .. } => 4,
+            Self::Host { .. } => 5,
+            Self::Default => 6,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -217,12 +233,31 @@ impl Settings {
         }
     }
 
+    /// Where the endpoints, or the domain that tells them, come from.
+    fn target_origin(&self) -> &Origin {
+        match &self.discovery_srv {
+            Some(domain) if self.endpoints.value.is_empty() => &domain.origin,
+            _ => &self.endpoints.origin,
+        }
+    }
+
+    /// What to call the cluster: the context, but only if that names the endpoints; otherwise what was typed.
+    #[must_use]
+    pub fn cluster_name(&self) -> String {
+        match (self.target_origin(), self.endpoints.value.as_slice(), &self.discovery_srv) {
+            (Origin::Context { name, .. }, ..) => name.clone(),
+            (_, [], Some(domain)) => domain.value.clone(),
+            (_, [], None) => String::new(),
+            (_, [one], _) => one.to_string(),
+            (_, [first, rest @ ..], _) => format!("{first} +{}", rest.len()),
+        }
+    }
+
     /// How the endpoints were chosen, for the header: `from --endpoints`, `context prod`,
     /// `found kubeadm: /etc/kubernetes/pki/etcd`.
     #[must_use]
     pub fn access_line(&self) -> String {
-        let origin = self.discovery_srv.as_ref().map_or(&self.endpoints.origin, |d| &d.origin);
-        match origin {
+        match self.target_origin() {
             Origin::Context { name, .. } => format!("context {name}"),
             Origin::Host { what, path } => format!("found {what}: {}", path.display()),
             Origin::File { .. } => "from the config file".into(),

@@ -36,7 +36,8 @@ pub(super) fn outage(view: &ClusterView, _: &History, found: &mut Vec<Finding>) 
 /// cluster's, not of each member's.
 pub(super) fn not_serving(view: &ClusterView, _: &History, found: &mut Vec<Finding>) {
     let outage = view.outage();
-    for m in &view.members {
+    for group in view.ailing() {
+        let m = group[0];
         if m.state == MemberState::NoLeader && outage.is_some() {
             continue;
         }
@@ -49,18 +50,45 @@ pub(super) fn not_serving(view: &ClusterView, _: &History, found: &mut Vec<Findi
             MemberState::Tls => (Severity::Critical, "check certificates: etcdtop config show"),
             MemberState::Auth => (Severity::Critical, "check --user and its role"),
             MemberState::NoLeader => (Severity::Critical, "look at its peer urls and its log"),
+            MemberState::Unstarted if m.learner => (Severity::Note, "start it, or remove it"),
+            // Removing it takes a quorum, too.
+            MemberState::Unstarted if outage.is_some() => {
+                (Severity::Critical, "start it: its vote is needed")
+            }
             MemberState::Unstarted => (Severity::Warning, "start it, or remove it: it counts for the quorum"),
             MemberState::Failing => (Severity::Critical, "read its log"),
         };
+        let names: Vec<_> = group.iter().map(|m| m.label()).collect();
         let detail = m.detail.as_ref().map_or_else(String::new, |d| format!(": {d}"));
-        let line = format!("{} {}{detail}", m.label(), m.state.shown());
-        found.push(Finding::new(
+        let line = format!("{} {}{detail}", names.join(", "), m.state.shown());
+        let mut f = Finding::new(
             "member_not_serving",
-            m.id,
+            m.id.filter(|_| group.len() == 1),
             severity,
             line,
             next,
             "A member that does not serve counts against the quorum: the cluster survives only as long as a majority of voters does.",
+        );
+        if group.len() > 1 {
+            let reason =
+                |m: &&crate::model::MemberView| m.detail.as_ref().map(|d| format!("{}: {d}", m.label()));
+            f.evidence.extend(group.iter().filter_map(reason));
+        }
+        found.push(f);
+    }
+}
+
+/// An endpoint that was typed and leads to no member.
+pub(super) fn stray_endpoints(view: &ClusterView, _: &History, found: &mut Vec<Finding>) {
+    for m in view.members.iter().filter(|m| view.is_stray(m) && m.state != MemberState::Connecting) {
+        let detail = m.detail.as_ref().map_or_else(String::new, |d| format!(": {d}"));
+        found.push(Finding::new(
+            "stray_endpoint",
+            None,
+            Severity::Warning,
+            format!("{} leads to no member, {}{detail}", m.label(), m.state.shown()),
+            "correct --endpoints",
+            "The member list is known, and every member in it is watched by another way; this endpoint adds nothing.",
         ));
     }
 }

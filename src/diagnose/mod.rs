@@ -12,6 +12,7 @@ type Rule = fn(&ClusterView, &History, &mut Vec<Finding>);
 const RULES: &[Rule] = &[
     members::outage,
     members::not_serving,
+    members::stray_endpoints,
     members::even_voters,
     members::single_voter,
     members::learners,

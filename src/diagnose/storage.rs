@@ -16,7 +16,13 @@ pub(super) fn alarms(view: &ClusterView, _: &History, found: &mut Vec<Finding>) 
         let (what, next, meaning) = match kind {
             AlarmKind::NoSpace => (
                 "puts fail on every member",
-                "compact, defrag, then disarm",
+                // The threshold leaves room for what is written until somebody looks again.
+                match view.fullest() {
+                    Some((size, quota)) if size.share_of(quota) < 0.9 => {
+                        "the files are below the quota again: etcdctl alarm disarm"
+                    }
+                    _ => "compact, defrag each member, then etcdctl alarm disarm",
+                },
                 "The database outgrew its quota. Every member refuses puts until the alarm is disarmed; disarming above the quota only brings it back.",
             ),
             AlarmKind::Corrupt => (

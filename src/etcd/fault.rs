@@ -71,7 +71,7 @@ pub enum Fault {
         after: Duration,
     },
     /// The connection broke.
-    #[error("connection lost: {}", printable(.reason))]
+    #[error("the connection broke ({}): restarting, or something that is no etcd", printable(.reason))]
     Lost {
         /// What the transport said.
         reason: String,
@@ -86,7 +86,7 @@ pub enum Fault {
     #[error("etcd says it has no leader")]
     NoLeader,
     /// A learner refuses all but a few calls.
-    #[error("a learner does not answer this call")]
+    #[error("a learner does not answer this call: name a voter with --endpoints")]
     Learner,
     /// Something else listens there.
     #[error("{reason}")]

@@ -58,6 +58,10 @@ fn take(line: &[u8], sample: &mut MetricsSample) -> Option<()> {
         b"etcd_server_proposals_failed_total" => return counter(&mut sample.proposals_failed),
         b"etcd_server_slow_apply_total" => return counter(&mut sample.slow_applies),
         b"etcd_server_heartbeat_send_failures_total" => return counter(&mut sample.heartbeat_failures),
+        b"etcd_server_id" => {
+            let id = std::str::from_utf8(label(rest, b"server_id")?).ok()?;
+            sample.server_id = u64::from_str_radix(id, 16).ok().map(MemberId);
+        }
         b"etcd_disk_defrag_inflight" => sample.defrag_inflight = count(rest).map(|n| n > 0),
         b"process_resident_memory_bytes" => sample.resident_memory = count(rest).map(Bytes),
         b"process_open_fds" => return counter(&mut sample.open_fds),

@@ -35,7 +35,10 @@ impl Dialer {
 
     /// After TLS failed: does the other side speak plain HTTP?
     async fn plain_behind(&self, endpoint: &Endpoint) -> Option<Fault> {
-        let reply = self.plain_reply(endpoint).await.filter(|r| r.starts_with("HTTP/"))?;
+        let reply = self.plain_reply(endpoint).await?;
+        if !reply.starts_with("HTTP/") {
+            return Some(Fault::NotEtcd { reason: who_replied(&reply) });
+        }
         // A Go server that expects TLS answers plain HTTP with this line in plain text: it is a TLS port.
         if reply.contains("HTTP request to an HTTPS server") {
             return None;
@@ -90,14 +93,15 @@ impl Dialer {
         let Address::Tcp { host, .. } = endpoint.address() else { return None };
         let mut io = self.raw_stream(endpoint).await.ok()?;
         let request = format!("GET /version HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let mut reply = Vec::with_capacity(1024);
+        // What came until the time was up counts too: not everybody closes the connection after an answer.
         let exchange = async {
-            io.write_all(request.as_bytes()).await.ok()?;
-            let mut reply = Vec::with_capacity(1024);
-            (&mut io).take(1024).read_to_end(&mut reply).await.ok()?;
-            // A TLS alert (its first byte is 21) is no reply in plain text, though it may pass for one.
-            String::from_utf8(reply).ok().filter(|r| !r.is_empty() && !r.starts_with('\u{15}'))
+            io.write_all(request.as_bytes()).await?;
+            (&mut io).take(1024).read_to_end(&mut reply).await
         };
-        timeout(LOOK, exchange).await.ok().flatten()
+        let _ = timeout(LOOK, exchange).await;
+        // A TLS alert (its first byte is 21) is no reply in plain text, though it may pass for one.
+        String::from_utf8(reply).ok().filter(|r| !r.is_empty() && !r.starts_with('\u{15}'))
     }
 
     async fn raw_stream(&self, endpoint: &Endpoint) -> Result<super::stream::Stream, Fault> {
@@ -119,17 +123,27 @@ fn who_replied(reply: &str) -> String {
         })
         .and_then(Result::ok)
         .and_then(|json| json.get("etcdserver")?.as_str().map(str::to_owned));
+    let line = || printable(reply.lines().next().unwrap_or_default()).into_owned();
     match version {
-        Some(version) => format!(
-            "etcd {} answers HTTP but not gRPC: etcdtop needs the API v3, 3.4 or later",
+        // Peers, and --listen-client-http-urls, answer /version as clients' ports do.
+        Some(version) if speaks_v3(&version) => format!(
+            "a port of etcd {} that serves no clients, such as the one for peers: name its client url, mostly port 2379",
             printable(&version)
         ),
-        None if reply.starts_with("HTTP/") => {
-            let line = reply.lines().next().unwrap_or_default();
-            format!("an HTTP server that is no etcd listens there ({})", printable(line))
+        Some(version) => {
+            format!("etcd {} has no API v3 there: etcdtop needs 3.4 or later", printable(&version))
         }
-        None => "something that is no etcd listens there".into(),
+        None if reply.starts_with("HTTP/") => {
+            format!("an HTTP server that is no etcd listens there ({})", line())
+        }
+        None => format!("something that is no etcd listens there, it says \"{}\"", line()),
     }
+}
+
+/// Whether a release has the gRPC API that etcdtop speaks, enabled in every setup.
+fn speaks_v3(version: &str) -> bool {
+    let mut parts = version.split('.').map(|p| p.parse::<u32>().unwrap_or_default());
+    (parts.next(), parts.next()) >= (Some(3), Some(4))
 }
 
 #[cfg(test)]
@@ -145,9 +159,17 @@ mod tests {
     }
 
     #[test]
+    fn the_peers_port_of_a_new_etcd_is_not_called_old() {
+        let said =
+            who_replied("HTTP/1.1 200 OK\r\n\r\n{\"etcdserver\":\"3.6.16\",\"etcdcluster\":\"3.6.0\"}");
+        assert!(said.contains("etcd 3.6.16") && said.contains("peers"), "{said}");
+    }
+
+    #[test]
     fn other_servers_are_quoted_escaped() {
         let said = who_replied("HTTP/1.1 404 \u{1b}[2JNot Found\r\n\r\n");
         assert!(said.contains("404") && !said.contains('\u{1b}'), "{said}");
-        assert!(who_replied("SSH-2.0-OpenSSH_9.2").contains("no etcd"));
+        let said = who_replied("SSH-2.0-OpenSSH_9.2\r\n");
+        assert_eq!(said, "something that is no etcd listens there, it says \"SSH-2.0-OpenSSH_9.2\"");
     }
 }

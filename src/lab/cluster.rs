@@ -217,6 +217,7 @@ impl Cluster {
     #[must_use]
     pub fn keep_folder(&mut self) -> PathBuf {
         self.folder.disable_cleanup(true);
+        super::scratch::disown(self.folder.path());
         self.folder.path().to_owned()
     }
 

@@ -31,6 +31,9 @@ pub struct Load {
 /// The API server compacts every five minutes; here so often that one sees it.
 const COMPACT_EVERY: Duration = Duration::from_secs(30);
 
+/// After a failure, before the next member is tried.
+const PAUSE: Duration = Duration::from_millis(500);
+
 impl Load {
     /// Starts writing to a lab cluster. Survives stopped members and a lost quorum.
     #[must_use]
@@ -54,14 +57,18 @@ impl Load {
                 let endpoint = &endpoints[turn % endpoints.len()];
                 turn += 1;
                 let Ok(mut writer) = LabWriter::connect(&dialer, endpoint).await else {
-                    sleep(Duration::from_millis(200)).await;
+                    sleep(PAUSE).await;
                     continue;
                 };
                 let mut ticks = interval(Duration::from_secs(1) / per_second);
                 ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 loop {
                     ticks.tick().await;
-                    let Ok(revision) = source.write(&mut writer).await else { break };
+                    let Ok(revision) = source.write(&mut writer).await else {
+                        // Out of space, or no quorum: hundreds of refused puts a second are no load of anybody's.
+                        sleep(PAUSE).await;
+                        break;
+                    };
                     if kind == LoadKind::Kubernetes && compacted.elapsed() > COMPACT_EVERY {
                         compacted = Instant::now();
                         // What was the head a round ago, as the API server does.

@@ -18,6 +18,12 @@ pub(super) fn create() -> io::Result<TempDir> {
     Ok(dir)
 }
 
+/// From now on the folder is nobody's, and no later lab removes it.
+pub(super) fn disown(folder: &Path) {
+    // Without the mark it stays; if that cannot be removed it goes with the next lab.
+    let _ = fs::remove_file(folder.join(OWNER));
+}
+
 /// Removes folders whose owner is gone: it was killed and could not clean up.
 fn remove_stale(below: &Path) {
     let Ok(entries) = fs::read_dir(below) else { return };

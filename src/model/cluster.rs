@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::endpoint::Endpoint;
-use super::ids::{ClusterId, MemberId, RaftIndex, Revision, Term};
+use super::ids::{Bytes, ClusterId, MemberId, RaftIndex, Revision, Term};
 use super::member::{MemberState, MemberView, Role};
 use super::status::{Alarm, AlarmKind};
 use super::text::ForeignText;
@@ -53,6 +53,8 @@ pub struct ClusterView {
     pub alarms: Vec<Alarm>,
     /// Contradictions.
     pub conflicts: Vec<Conflict>,
+    /// Why no member list is known, when a member that answers refused it.
+    pub list_refused: Option<ForeignText>,
 }
 
 /// Why nothing can be committed, as far as it can be told from here.
@@ -73,7 +75,7 @@ pub enum Outage {
     NoLeader {
         /// Voters that answer.
         answering: usize,
-        /// Voters in the member list.
+        /// Voters in the member list; 0 if nobody told it.
         voters: usize,
     },
 }
@@ -86,6 +88,7 @@ impl fmt::Display for Outage {
             Self::QuorumLost { answering, voters, quorum } => {
                 write!(f, "{answering} of {voters} voters {}, {quorum} are needed", answer(answering))
             }
+            Self::NoLeader { voters: 0, .. } => f.write_str("no member that answers has a leader"),
             Self::NoLeader { answering, voters } => {
                 write!(f, "{answering} of {voters} voters {}, none has a leader", answer(answering))
             }
@@ -105,15 +108,20 @@ impl ClusterView {
         if !self.members.iter().any(|m| m.state.answers()) {
             return (!connecting && !self.members.is_empty()).then_some(Outage::Unreachable);
         }
-        let (voters, quorum) = (self.voters(), self.quorum()?);
-        if self.members.iter().any(|m| m.state.serves()) {
+        // A learner goes on believing in a leader that is long gone: it takes part in no election.
+        let elects = |m: &&MemberView| m.is_voter() || self.listed() == 0;
+        if self.members.iter().filter(elects).any(|m| m.state.serves()) {
             return None;
         }
-        let answering = self.answering_voters();
-        Some(if answering < quorum {
-            Outage::QuorumLost { answering, voters, quorum }
-        } else {
-            Outage::NoLeader { answering, voters }
+        let (answering, voters) = (self.answering_voters(), self.voters());
+        // What cannot be asked may be well: its certificate or our password is wrong, or it was not asked yet.
+        let maybe = |m: &&MemberView| {
+            matches!(m.state, MemberState::Connecting | MemberState::Tls | MemberState::Auth)
+        };
+        let possible = answering + self.members.iter().filter(|m| m.is_voter()).filter(maybe).count();
+        Some(match self.quorum() {
+            Some(quorum) if possible < quorum => Outage::QuorumLost { answering, voters, quorum },
+            _ => Outage::NoLeader { answering, voters },
         })
     }
 
@@ -130,6 +138,7 @@ impl ClusterView {
             compact_revision: None,
             alarms: Vec::new(),
             conflicts: Vec::new(),
+            list_refused: None,
         }
     }
 
@@ -145,10 +154,11 @@ impl ClusterView {
         self.members.iter().filter(|m| m.listed).count()
     }
 
-    /// Listed members that serve.
+    /// Members that serve; only listed ones, once a member list is known.
     #[must_use]
     pub fn serving(&self) -> usize {
-        self.members.iter().filter(|m| m.listed && m.state.serves()).count()
+        let known = self.listed() > 0;
+        self.members.iter().filter(|m| (m.listed || !known) && m.state.serves()).count()
     }
 
     /// Voters that serve: they answer and follow a leader. A member that is being defragmented counts:
@@ -220,6 +230,38 @@ impl ClusterView {
         let mut names: Vec<_> = self.raised(kind).map(|id| self.name_of(id)).collect();
         names.sort();
         names.join(", ")
+    }
+
+    /// Members that do not serve, by what ails them: one group for each state that several share, because one cause
+    /// is behind them more often than not.
+    #[must_use]
+    pub fn ailing(&self) -> Vec<Vec<&MemberView>> {
+        let mut groups: Vec<Vec<&MemberView>> = Vec::new();
+        for m in self.members.iter().filter(|m| m.state.ails() && !self.is_stray(m)) {
+            match groups.iter_mut().find(|g| g[0].state == m.state && g[0].learner == m.learner) {
+                Some(group) => group.push(m),
+                None => groups.push(vec![m]),
+            }
+        }
+        // Two are told apart: each with its own reason.
+        groups
+            .into_iter()
+            .flat_map(|g| if g.len() > 2 { vec![g] } else { g.into_iter().map(|m| vec![m]).collect() })
+            .collect()
+    }
+
+    /// Whether this row is an endpoint that leads to no member, as far as is known: every listed member has a row of
+    /// its own. It says something about what was typed, nothing about the cluster.
+    #[must_use]
+    pub fn is_stray(&self, m: &MemberView) -> bool {
+        !m.listed && m.status.is_none() && self.listed() > 0
+    }
+
+    /// Size and quota of the member whose file is the fullest; none where no quota is known.
+    #[must_use]
+    pub fn fullest(&self) -> Option<(Bytes, Bytes)> {
+        let known = self.members.iter().filter_map(|m| Some((m.status.as_ref()?.db_size?, m.quota()?.0)));
+        known.max_by(|a, b| a.0.share_of(a.1).total_cmp(&b.0.share_of(b.1)))
     }
 
     /// Whether any member ever answered.

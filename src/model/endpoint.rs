@@ -46,12 +46,20 @@ pub enum Address {
 
 /// Why a text is no endpoint. The message names the text, the reason and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("endpoint \"{}\": {reason}; write it as host:port, http://host:port or https://host:port", printable(.text))]
+#[error("endpoint \"{}\": {}", printable(.text), self.advice())]
 pub struct EndpointError {
     /// What was typed.
     pub text: String,
     /// What is wrong with it.
     pub reason: String,
+}
+
+impl EndpointError {
+    /// The reason and the remedy, without the text.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        format!("{}; write it as host:port, http://host:port or https://host:port", self.reason)
+    }
 }
 
 impl Endpoint {
@@ -91,7 +99,10 @@ impl Endpoint {
         };
         let url = url.map_err(|e| fail(&e.to_string()))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(fail("user and password do not belong here; use --user and --password"));
+            // The text is left out of the error: it may hold a password.
+            let host = url.host_str().unwrap_or_default();
+            let reason = "user and password do not belong here; use --user and the prompt, or password_file";
+            return Err(EndpointError { text: format!("***@{host}"), reason: reason.to_owned() });
         }
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
             return Err(fail("it has a path or a query; an endpoint is host and port alone"));
@@ -222,7 +233,9 @@ mod tests {
         ] {
             let e = Endpoint::parse(text).unwrap_err().to_string();
             assert!(e.contains(reason), "{text:?}: {e}");
-            assert!(e.contains(text) && e.contains("host:port"), "{e}");
+            assert!(e.contains("host:port"), "{e}");
+            let secret = text.contains("pw@");
+            assert!(if secret { !e.contains("pw@") } else { e.contains(text) }, "{e}");
         }
     }
 

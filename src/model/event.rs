@@ -52,7 +52,9 @@ pub fn between(before: &ClusterView, after: &ClusterView, verdicts: (&Verdict, &
     if let (false, Some(id)) = (known || after.listed() == 0, after.cluster_id) {
         let leader = after.leader.map_or_else(String::new, |id| format!(", {} leads", after.name_of(id)));
         let term = after.term.map_or_else(String::new, |t| format!(", term {}", t.0));
-        let line = format!("found {} members{leader}{term}, cluster {id}", after.listed());
+        let members =
+            if after.listed() == 1 { "1 member".into() } else { format!("{} members", after.listed()) };
+        let line = format!("found {members}{leader}{term}, cluster {id}");
         push(Severity::Note, EventKind::Membership, None, line);
     }
     if known {

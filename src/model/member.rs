@@ -99,6 +99,12 @@ impl MemberState {
         }
     }
 
+    /// Whether something is wrong with a member in this state.
+    #[must_use]
+    pub const fn ails(self) -> bool {
+        !matches!(self, Self::Ok | Self::Defragmenting | Self::Connecting)
+    }
+
     /// Whether the member answers calls.
     #[must_use]
     pub const fn answers(self) -> bool {
@@ -134,6 +140,8 @@ pub enum QuotaSource {
 /// process; what the member does not export is `None`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MetricsSample {
+    /// `etcd_server_id`: whose figures these are.
+    pub server_id: Option<MemberId>,
     /// `etcd_server_quota_backend_bytes`.
     pub quota: Option<Bytes>,
     /// `etcd_debugging_mvcc_compact_revision`: the floor.
@@ -317,13 +325,16 @@ impl MemberView {
             .or_else(|| Some((self.metrics.as_ref()?.quota?, QuotaSource::Metrics)))
     }
 
-    /// What to call it: its name, else its endpoint, else its id.
+    /// What to call it: its name, else its endpoint, else the host that it is expected on, else its id.
     #[must_use]
     pub fn label(&self) -> String {
         if !self.name.is_empty() {
             self.name.to_string()
         } else if let Some(endpoint) = &self.endpoint {
             endpoint.to_string()
+        } else if let Some(url) = self.peer_urls.first() {
+            // Never started: all that is known is where its peers will look for it.
+            format!("peer {url}")
         } else if let Some(id) = self.id {
             id.to_string()
         } else {

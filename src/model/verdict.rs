@@ -116,7 +116,8 @@ pub fn judge(view: &ClusterView, findings: &[Finding]) -> Verdict {
 
 /// `1 of 3 voters answers, 2 are needed`, and what ails the others. Members that only lack the leader are not at fault.
 fn outage_reason(view: &ClusterView, outage: Outage) -> String {
-    let silent = view.members.iter().filter(|m| ails(m) && m.state != MemberState::NoLeader).map(trouble);
+    let ailing = view.ailing();
+    let silent = ailing.iter().filter(|g| g[0].state != MemberState::NoLeader).map(|g| trouble(g));
     std::iter::once(outage.to_string()).chain(silent).collect::<Vec<_>>().join("; ")
 }
 
@@ -137,32 +138,39 @@ fn waiting_for(view: &ClusterView) -> String {
         .collect();
     match (names.is_empty(), view.members.is_empty()) {
         (false, _) => format!("waiting for {}", names.join(", ")),
-        (true, false) => "waiting for the member list".into(),
+        (true, false) => view.list_refused.as_ref().map_or_else(
+            || "waiting for the member list".into(),
+            |reason| format!("nobody tells the member list: {reason}"),
+        ),
         (true, true) => "waiting for endpoints".into(),
     }
 }
 
-/// What ails each member that does not serve, a phrase each; slow ones included.
+/// What ails members that do not serve, a phrase each or for all of a kind; slow ones included. A learner that was
+/// never started is missed by nobody.
 fn troubles(view: &ClusterView) -> Vec<String> {
-    view.members.iter().filter(|m| ails(m)).map(trouble).collect()
+    let missed = |g: &&Vec<&MemberView>| g[0].state != MemberState::Unstarted || g[0].is_voter();
+    view.ailing().iter().filter(missed).map(|g| trouble(g)).collect()
 }
 
-const fn ails(m: &MemberView) -> bool {
-    !matches!(m.state, MemberState::Ok | MemberState::Defragmenting | MemberState::Connecting)
-}
-
-fn trouble(m: &MemberView) -> String {
+fn trouble(group: &[&MemberView]) -> String {
+    let Some(m) = group.first() else { return String::new() };
+    let many = group.len() > 1;
     let what = match m.state {
+        MemberState::NoLeader if many => "have no leader".to_owned(),
         MemberState::NoLeader => "has no leader".to_owned(),
+        MemberState::Unstarted if many => "were never started".to_owned(),
         MemberState::Unstarted => "was never started".to_owned(),
         MemberState::Failing => String::new(),
         MemberState::Tls => "TLS".to_owned(),
         other => other.word().to_owned(),
     };
+    let names: Vec<_> = group.iter().map(|m| m.label()).collect();
+    let names = names.join(", ");
     match &m.detail {
-        Some(detail) if what.is_empty() => format!("{}: {detail}", m.label()),
-        Some(detail) => format!("{} {what}: {detail}", m.label()),
-        None => format!("{} {what}", m.label()),
+        Some(detail) if what.is_empty() => format!("{names}: {detail}"),
+        Some(detail) => format!("{names} {what}: {detail}"),
+        None => format!("{names} {what}"),
     }
 }
 
@@ -179,13 +187,14 @@ fn conflict_line(view: &ClusterView, conflict: &Conflict) -> String {
 }
 
 fn no_space_reason(view: &ClusterView, raisers: &str) -> String {
-    let size = |m: &MemberView| Some((m.status.as_ref()?.db_size?, m.quota()));
-    let fullest =
-        view.raised(AlarmKind::NoSpace).filter_map(|id| size(view.member(id)?)).max_by_key(|(size, _)| *size);
-    match fullest {
-        Some((size, Some((quota, _)))) => {
-            format!("NOSPACE raised by {raisers}: db {size} of quota {quota}; puts fail")
-        }
-        _ => format!("NOSPACE raised by {raisers}: puts fail"),
+    let Some((size, quota)) = view.fullest() else {
+        return format!("NOSPACE raised by {raisers}: puts fail");
+    };
+    if size < quota {
+        format!(
+            "NOSPACE raised by {raisers}: puts fail until it is disarmed; db {size} is below its quota {quota} again"
+        )
+    } else {
+        format!("NOSPACE raised by {raisers}: db {size} of quota {quota}; puts fail")
     }
 }

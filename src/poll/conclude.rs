@@ -23,11 +23,15 @@ pub(super) fn conclude(
 ) -> ClusterView {
     let answering = || members.iter().filter(|m| m.state.answers()).filter_map(|m| m.status.as_ref());
     let known = || members.iter().filter_map(|m| m.status.as_ref());
-    let term = answering().map(|s| s.raft_term).max();
     // A member that was stopped and wakes up still names the leader of its last moment, who knows better.
     let deposed = |id: MemberId| answering().any(|s| s.member_id == id && s.leader != Some(id));
-    let named = answering().filter(|s| Some(s.raft_term) == term).filter_map(|s| s.leader);
-    let (leader, split) = leader_of(named.filter(|id| !deposed(*id)), term);
+    let believers = || answering().filter(|s| !s.is_learner && s.leader.is_some_and(|id| !deposed(id)));
+    // A member that is cut off from the others raises its own term with every election it starts and loses (before
+    // pre-vote became the default in 3.5): the term of the cluster is that of the members who have a leader.
+    let led = believers().map(|s| s.raft_term).max();
+    let term = led.or_else(|| answering().map(|s| s.raft_term).max());
+    let (leader, split) =
+        leader_of(believers().filter(|s| Some(s.raft_term) == term).filter_map(|s| s.leader), term);
     conflicts.extend(split.map(|term| Conflict::LeadersDiffer { term }));
     let revision = answering().map(|s| s.revision).max().or_else(|| known().map(|s| s.revision).max());
     let compact_revision =
@@ -54,7 +58,18 @@ pub(super) fn conclude(
             (apart <= SAME_MOMENT).then(|| status.raft_applied_index.behind(index))
         });
     }
-    ClusterView { at: now, cluster_id, members, leader, term, revision, compact_revision, alarms, conflicts }
+    ClusterView {
+        at: now,
+        cluster_id,
+        members,
+        leader,
+        term,
+        revision,
+        compact_revision,
+        alarms,
+        conflicts,
+        list_refused: None,
+    }
 }
 
 /// The leader that most name, and the term if they name several.

@@ -9,8 +9,10 @@ use super::conclude::conclude;
 use super::source::{Body, Report};
 use crate::etcd::{Fault, ListedMember};
 use crate::model::member::{MetricsSample, PeerCertificate, SLOW_AFTER};
+use crate::model::units::age;
 use crate::model::{
     ClusterId, ClusterView, Conflict, Endpoint, ForeignText, MemberId, MemberState, MemberStatus, MemberView,
+    RaftIndex,
 };
 
 /// Two lists that differ for longer than two refreshes differ for good.
@@ -35,8 +37,10 @@ struct Source {
     silent_for: Option<Duration>,
     latency: Option<Duration>,
     status: Option<(MemberStatus, Timestamp)>,
-    /// The member list as it knows it, and when it said so.
-    list: Option<(Vec<ListedMember>, Timestamp)>,
+    /// The member list as it knows it.
+    list: Option<ToldList>,
+    /// Why it did not tell one.
+    list_refused: Option<ForeignText>,
     /// Since when that names other members than the list that is shown.
     list_differs_since: Option<Timestamp>,
     certificate: Option<PeerCertificate>,
@@ -45,6 +49,14 @@ struct Source {
     metrics_error: Option<ForeignText>,
     /// Has reported since the tick began.
     reported: bool,
+}
+
+/// A member list, and how much its teller had applied when it was asked: a change of membership is an entry of the log.
+#[derive(Debug)]
+struct ToldList {
+    members: Vec<ListedMember>,
+    applied: RaftIndex,
+    at: Timestamp,
 }
 
 impl Source {
@@ -59,6 +71,7 @@ impl Source {
             latency: None,
             status: None,
             list: None,
+            list_refused: None,
             list_differs_since: None,
             certificate: None,
             metrics: None,
@@ -68,12 +81,43 @@ impl Source {
         }
     }
 
+    fn forget(&mut self) {
+        self.status = None;
+        self.list = None;
+        self.list_differs_since = None;
+        self.metrics = None;
+        self.metrics_before = None;
+    }
+
     fn member(&self) -> Option<MemberId> {
         self.status.as_ref().map(|(s, _)| s.member_id)
     }
 
+    /// Whether figures of the member `id` are those of somebody else.
+    fn is_not(&self, id: Option<MemberId>) -> bool {
+        self.member().is_some_and(|ours| id.is_some_and(|id| id != ours))
+    }
+
     fn cluster(&self) -> Option<ClusterId> {
         self.status.as_ref().map(|(s, _)| s.cluster_id)
+    }
+
+    /// The state; but a member that says in its `/metrics` that it rewrites its file is not hung.
+    fn told_state(&self) -> (MemberState, Option<ForeignText>) {
+        let inflight =
+            |(m, at): &(MetricsSample, Timestamp)| *at >= self.since && m.defrag_inflight == Some(true);
+        match self.silent_for {
+            Some(silent)
+                if self.state == MemberState::Hung && self.metrics.as_ref().is_some_and(inflight) =>
+            {
+                let text = format!(
+                    "a defragmentation runs there for {}; it answers again when that ends",
+                    age(silent)
+                );
+                (MemberState::Defragmenting, Some(ForeignText::new(text)))
+            }
+            _ => (self.state, self.detail.clone()),
+        }
     }
 
     fn enter(&mut self, state: MemberState, detail: Option<ForeignText>, at: Timestamp) {
@@ -175,6 +219,16 @@ impl Merger {
         }
     }
 
+    /// How long to wait in a tick for members that take long: until the slowest of the last tick has answered, or
+    /// their figures would be of two moments and no lag could be told.
+    #[must_use]
+    pub fn gather_time(&self, least: Duration) -> Duration {
+        let active = self.active();
+        let answering = self.sources.iter().filter(|(id, s)| active.contains(id) && s.state.answers());
+        let slowest = answering.filter_map(|(_, s)| s.latency).max().unwrap_or_default();
+        (slowest * 3 / 2).clamp(least, SLOW_AFTER.max(least))
+    }
+
     /// Whether every source that answered last time has reported in this tick.
     #[must_use]
     pub fn tick_complete(&self) -> bool {
@@ -206,11 +260,10 @@ impl Merger {
                 source.enter(state, detail, report.at);
                 if source.member() != Some(status.member_id) {
                     // A load balancer, or another member behind the same address: nothing else is known of it.
-                    source.list = None;
-                    source.metrics = None;
-                    source.metrics_before = None;
+                    source.forget();
                 }
                 source.status = Some((*status, report.at));
+                self.forget_former_cluster();
             }
             Body::Failed(fault) => {
                 source.reported = true;
@@ -220,11 +273,20 @@ impl Merger {
                 };
                 source.enter(fault.state(), Some(ForeignText::new(fault.to_string())), report.at);
             }
-            Body::Members(list) => {
-                source.list = Some((list, report.at));
+            Body::Members(Ok(members)) => {
+                let applied = source.status.as_ref().map_or(RaftIndex(0), |(s, _)| s.raft_applied_index);
+                source.list = Some(ToldList { members, applied, at: report.at });
+                source.list_refused = None;
                 self.compare_lists(report.at);
             }
+            Body::Members(Err(fault)) => source.list_refused = Some(ForeignText::new(fault.to_string())),
             Body::Certificate(certificate) => source.certificate = Some(certificate),
+            Body::Metrics(Ok(sample)) if source.is_not(sample.server_id) => {
+                let other = sample.server_id.map_or_else(String::new, |id| id.to_string());
+                source.metrics_error = Some(ForeignText::new(format!(
+                    "its /metrics are those of member {other}: with --metrics-url, write * for the host"
+                )));
+            }
             Body::Metrics(Ok(sample)) => {
                 source.metrics_error = None;
                 source.metrics_before =
@@ -234,25 +296,39 @@ impl Merger {
         }
     }
 
-    /// The cluster that is shown: that of the first typed endpoint that ever answered.
+    /// The cluster that is shown: that of the first endpoint that ever answered, as long as any endpoint of it
+    /// answers or no other does. Members that were restored from a snapshot come back as another cluster.
     fn cluster_id(&self) -> Option<ClusterId> {
-        self.sources.values().find_map(Source::cluster)
+        let first = self.sources.values().find_map(Source::cluster);
+        let answering = || self.sources.values().filter(|s| s.state.answers()).filter_map(Source::cluster);
+        if answering().any(|c| Some(c) == first) {
+            return first;
+        }
+        answering().next().or(first)
     }
 
     fn in_cluster(&self, source: &Source) -> bool {
         source.cluster().is_none_or(|c| Some(c) == self.cluster_id())
     }
 
-    /// The member list of the member that has applied most, of those that answer and have a leader if there are
-    /// any; of equals the one that was told last.
+    /// What a silent endpoint said when it was of another cluster than the one shown is of no more use: who comes back
+    /// there is open.
+    fn forget_former_cluster(&mut self) {
+        let shown = self.cluster_id();
+        for source in self.sources.values_mut() {
+            if !source.state.answers() && source.cluster().is_some_and(|c| Some(c) != shown) {
+                source.forget();
+            }
+        }
+    }
+
+    /// The list that was told by the member that had applied most when it told it, of those that answer and have a
+    /// leader if there are any; of equals the latest.
     fn list(&self) -> Option<&[ListedMember]> {
-        let rank = |s: &&Source| {
-            let applied = s.status.as_ref().map(|(status, _)| status.raft_applied_index);
-            (s.state.serves(), s.state.answers(), applied, s.list.as_ref().map(|(_, at)| *at))
-        };
-        let best =
-            self.sources.values().filter(|s| s.list.is_some() && self.in_cluster(s)).max_by_key(rank)?;
-        best.list.as_ref().map(|(list, _)| list.as_slice())
+        let ours = self.sources.values().filter(|s| self.in_cluster(s));
+        ours.filter_map(|s| Some((s, s.list.as_ref()?)))
+            .max_by_key(|(s, list)| (s.state.serves(), s.state.answers(), list.applied, list.at))
+            .map(|(_, list)| list.members.as_slice())
     }
 
     /// The sources that rows are made from; the others are second ways to the same member.
@@ -321,7 +397,9 @@ impl Merger {
         members.extend(silent.iter().filter_map(|id| self.row(&[*id])));
         let rank = |m: &MemberView| (!m.listed, m.name.is_empty(), m.name.clone(), m.id);
         members.sort_by_cached_key(rank);
-        conclude(members, self.cluster_id(), self.conflicts(now), now)
+        let mut ours = self.sources.values().filter(|s| s.state.answers() && self.in_cluster(s));
+        let list_refused = ours.find_map(|s| s.list_refused.clone()).filter(|_| list.is_none());
+        ClusterView { list_refused, ..conclude(members, self.cluster_id(), self.conflicts(now), now) }
     }
 
     fn listed_row(&self, listed: &ListedMember, now: Timestamp, used: &mut BTreeSet<SourceId>) -> MemberView {
@@ -383,6 +461,7 @@ impl Merger {
             .clone()
             .filter(|s| s.metrics.is_some())
             .max_by_key(|s| s.metrics.as_ref().map(|(_, at)| *at));
+        let (state, detail) = best.told_state();
         Some(MemberView {
             id: best.member(),
             endpoint: Some(best.endpoint.clone()),
@@ -391,8 +470,8 @@ impl Merger {
                 .map(|s| s.endpoint.clone())
                 .collect(),
             learner: figures.is_some_and(|(s, _)| s.is_learner),
-            state: best.state,
-            detail: best.detail.clone(),
+            state,
+            detail,
             since: best.since,
             latency: best.latency.filter(|_| best.state.answers()),
             status: figures.map(|(s, _)| s.clone()),
@@ -425,7 +504,7 @@ impl Merger {
         let ids = |list: &[ListedMember]| list.iter().map(|m| m.id).collect::<BTreeSet<_>>();
         let Some(shown) = self.list().map(ids) else { return };
         for source in self.sources.values_mut() {
-            let differs = source.list.as_ref().is_some_and(|(list, _)| ids(list) != shown);
+            let differs = source.list.as_ref().is_some_and(|list| ids(&list.members) != shown);
             source.list_differs_since = differs.then(|| source.list_differs_since.unwrap_or(at));
         }
     }

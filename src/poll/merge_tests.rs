@@ -81,7 +81,7 @@ impl World {
     }
 
     fn lists(&mut self, source: &str, list: Vec<ListedMember>) -> &mut Self {
-        self.say(source, Body::Members(list))
+        self.say(source, Body::Members(Ok(list)))
     }
 
     fn view(&self) -> ClusterView {
@@ -271,6 +271,99 @@ fn members_that_advertise_one_url_are_told_apart() {
 }
 
 #[test]
+fn a_member_that_somebody_defragments_is_not_hung() {
+    let mut w = World::typed(&["localhost:1"]);
+    w.answers("localhost:1", status(1, 1)).lists("localhost:1", vec![listed(1, "m1", "localhost:1")]);
+    w.say("localhost:1", Body::Failed(Fault::Hung { after: Duration::from_millis(1_200) }));
+    let scrape = |inflight, id| {
+        let sample = MetricsSample {
+            defrag_inflight: Some(inflight),
+            server_id: Some(MemberId(id)),
+            ..MetricsSample::default()
+        };
+        Body::Metrics(Ok(Box::new(sample)))
+    };
+    w.say("localhost:1", scrape(false, 1));
+    assert_eq!(w.view().members[0].state, MemberState::Hung);
+    w.say("localhost:1", scrape(true, 2));
+    assert_eq!(w.view().members[0].state, MemberState::Hung, "that was told of another member");
+    w.say("localhost:1", scrape(true, 1));
+    let view = w.view();
+    assert_eq!(view.members[0].state, MemberState::Defragmenting);
+    assert!(judge(&view, &[]).reason.is_empty(), "{:?}", judge(&view, &[]));
+    w.answers("localhost:1", status(1, 1));
+    assert_eq!(w.view().members[0].state, MemberState::Ok);
+}
+
+#[test]
+fn a_restored_cluster_replaces_the_one_that_is_gone() {
+    let mut w = World::typed(&["localhost:1", "localhost:2"]);
+    w.answers("localhost:1", status(1, 1)).lists("localhost:1", three());
+    w.say("localhost:1", Body::Failed(refused()));
+    let mut restored = status(2, 2);
+    restored.cluster_id = ClusterId(0xbee);
+    w.answers("localhost:2", restored).lists("localhost:2", vec![listed(2, "m2", "localhost:2")]);
+    let view = w.view();
+    assert_eq!(view.cluster_id, Some(ClusterId(0xbee)));
+    assert!(view.conflicts.is_empty(), "{:?}", view.conflicts);
+    let names: Vec<_> = view.members.iter().map(MemberView::label).collect();
+    assert_eq!(names, ["m2", "localhost:1"], "{view:#?}");
+    assert_eq!(view.leader, Some(MemberId(2)));
+}
+
+#[test]
+fn a_learner_alone_elects_nobody() {
+    let mut w = World::typed(&["http://10.0.0.1:2379", "http://10.0.0.2:2379", "http://10.0.0.3:2379"]);
+    let mut list = three();
+    list[2].learner = true;
+    w.answers("http://10.0.0.1:2379", status(1, 0)).lists("http://10.0.0.1:2379", list);
+    w.say("http://10.0.0.2:2379", Body::Failed(refused()));
+    let mut learner = status(3, 1);
+    learner.is_learner = true;
+    w.answers("http://10.0.0.3:2379", learner);
+    let view = w.view();
+    assert_eq!((view.leader, judge(&view, &[]).headline), (None, "QUORUM LOST 1/2".into()), "{view:#?}");
+}
+
+#[test]
+fn a_voter_whose_certificate_is_wrong_may_be_well() {
+    let mut w = World::typed(&["http://10.0.0.1:2379", "http://10.0.0.2:2379", "http://10.0.0.3:2379"]);
+    w.answers("http://10.0.0.1:2379", status(1, 0)).lists("http://10.0.0.1:2379", three());
+    w.say("http://10.0.0.2:2379", Body::Failed(Fault::Tls { reason: "expired".into() }));
+    w.say("http://10.0.0.3:2379", Body::Failed(refused()));
+    assert_eq!(judge(&w.view(), &[]).kind, VerdictKind::NoLeader);
+}
+
+#[test]
+fn a_member_that_is_cut_off_does_not_raise_the_clusters_term() {
+    let mut w = World::typed(&["http://10.0.0.1:2379", "http://10.0.0.2:2379", "http://10.0.0.3:2379"]);
+    w.answers("http://10.0.0.1:2379", status(1, 1)).lists("http://10.0.0.1:2379", three());
+    w.answers("http://10.0.0.2:2379", status(2, 1));
+    let mut cut_off = status(3, 0);
+    cut_off.raft_term = Term(99);
+    w.answers("http://10.0.0.3:2379", cut_off);
+    let view = w.view();
+    assert_eq!((view.leader, view.term), (Some(MemberId(1)), Some(status(1, 1).raft_term)));
+    assert_eq!(judge(&view, &[]).kind, VerdictKind::Degraded);
+}
+
+#[test]
+fn a_member_that_wakes_up_does_not_bring_its_old_leader_back() {
+    let mut w = World::typed(&["http://10.0.0.1:2379", "http://10.0.0.2:2379"]);
+    w.answers("http://10.0.0.1:2379", status(1, 0)).lists("http://10.0.0.1:2379", three());
+    w.answers("http://10.0.0.2:2379", status(2, 1));
+    assert_eq!(w.view().leader, None, "m1 itself says that nobody leads");
+}
+
+#[test]
+fn who_refuses_the_member_list_is_told_why() {
+    let mut w = World::typed(&["localhost:1"]);
+    w.answers("localhost:1", status(1, 1)).say("localhost:1", Body::Members(Err(Fault::Learner)));
+    let verdict = judge(&w.view(), &[]);
+    assert!(verdict.reason.contains("name a voter"), "{verdict:?}");
+}
+
+#[test]
 fn a_silent_member_is_waited_for_with_patience() {
     let mut w = World::typed(&["localhost:1"]);
     w.say("localhost:1", Body::Failed(Fault::Hung { after: Duration::from_millis(1_200) }));
@@ -304,8 +397,8 @@ proptest! {
             let body = match what {
                 0 => Body::Failed(Fault::NoLeader),
                 1 => Body::Failed(refused()),
-                2 => Body::Members(three()),
-                3 => Body::Members(three()[..2].to_vec()),
+                2 => Body::Members(Ok(three())),
+                3 => Body::Members(Ok(three()[..2].to_vec())),
                 _ => {
                     let mut s = status(member, leader);
                     s.cluster_id = ClusterId(0xc1 + cluster);

@@ -23,7 +23,7 @@ use crate::model::{ClusterView, Endpoint};
 use merge::{Merger, SourceId};
 use source::{Pace, Report, SourceTask};
 
-/// How long a view waits for members that have not answered in this tick.
+/// How long a view waits at least for members that have not answered in this tick.
 const GATHER: Duration = Duration::from_millis(60);
 
 /// What to poll, and how.
@@ -180,7 +180,8 @@ impl Supervisor {
         if self.merger.tick_complete() && !quiet {
             self.publish();
         } else if !quiet {
-            self.publish_at.get_or_insert_with(|| Instant::now() + GATHER);
+            let wait = self.merger.gather_time(GATHER);
+            self.publish_at.get_or_insert_with(|| Instant::now() + wait);
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::merge::SourceId;
 use crate::etcd::http::HttpConnection;
@@ -42,8 +42,8 @@ pub(super) enum Body {
     Status(Box<MemberStatus>, Duration),
     /// It did not.
     Failed(Fault),
-    /// The member list, as this member knows it.
-    Members(Vec<ListedMember>),
+    /// The member list, as this member knows it, or why it does not tell.
+    Members(Result<Vec<ListedMember>, Fault>),
     /// What the server showed in the TLS handshake.
     Certificate(PeerCertificate),
     /// A scrape, or why there is none.
@@ -74,7 +74,7 @@ impl SourceTask {
         reports: mpsc::Sender<Report>,
     ) -> Self {
         let pace = watch::Sender::new(Pace::EveryTick);
-        let answered = watch::Sender::new(false);
+        let pulse = watch::Sender::new(Pulse::Gone);
         let mut tasks = Vec::with_capacity(2);
         let voice = Voice { id, reports };
         if let Some(every) = metrics_every
@@ -84,7 +84,7 @@ impl SourceTask {
                 endpoint: metrics,
                 dialer: dialer.clone(),
                 voice: voice.clone(),
-                answered: answered.subscribe(),
+                pulse: pulse.subscribe(),
                 pace: pace.subscribe(),
                 every,
             };
@@ -95,7 +95,7 @@ impl SourceTask {
             dialer,
             voice,
             pace: pace.subscribe(),
-            answered,
+            pulse,
             connection: None,
             retry: Retry::default(),
             members_asked: None,
@@ -162,12 +162,23 @@ impl Retry {
     }
 }
 
+/// What the scraper has to know of the member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pulse {
+    /// It cannot be reached, or is no etcd.
+    Gone,
+    /// It accepts TCP and does not answer `Status`: stopped, or it defragments, which its `/metrics` tell.
+    Silent,
+    /// It answers.
+    Answers,
+}
+
 struct Poller {
     endpoint: Endpoint,
     dialer: Dialer,
     voice: Voice,
     pace: watch::Receiver<Pace>,
-    answered: watch::Sender<bool>,
+    pulse: watch::Sender<Pulse>,
     connection: Option<Connection>,
     retry: Retry,
     members_asked: Option<Instant>,
@@ -254,8 +265,12 @@ impl Poller {
             self.connection = None;
             self.retry.failed();
         }
-        self.answered.send_if_modified(|a| std::mem::replace(a, false));
+        self.beat(if matches!(fault, Fault::Hung { .. }) { Pulse::Silent } else { Pulse::Gone });
         self.voice.say(Body::Failed(fault)).await;
+    }
+
+    fn beat(&self, pulse: Pulse) {
+        self.pulse.send_if_modified(|p| std::mem::replace(p, pulse) != pulse);
     }
 
     /// One `Status`, and the member list when it is due. False when the connection broke; that of a connection that
@@ -273,13 +288,12 @@ impl Poller {
                 let changed = self.last_seen.replace(seen) != Some(seen);
                 self.took = started.elapsed();
                 self.voice.say(Body::Status(Box::new(status), self.took)).await;
-                self.answered.send_if_modified(|a| !std::mem::replace(a, true));
+                self.beat(Pulse::Answers);
                 if changed || self.members_asked.is_none_or(|t| t.elapsed() >= MEMBERS_EVERY) {
                     self.members_asked = Some(Instant::now());
                     // A member that answers Status but not this keeps the last list; Status tells its state.
-                    if let Ok(list) = connection.members(self.patience(Duration::from_secs(1))).await {
-                        self.voice.say(Body::Members(list)).await;
-                    }
+                    let list = connection.members(self.patience(Duration::from_secs(1))).await;
+                    self.voice.say(Body::Members(list)).await;
                 }
                 true
             }
@@ -338,12 +352,15 @@ impl Poller {
     }
 }
 
-/// Scrapes `/metrics` at its own pace while the member answers.
+/// The pause between scrapes of a member that does not answer `Status`.
+const WHILE_SILENT: Duration = Duration::from_secs(1);
+
+/// Scrapes `/metrics` at its own pace while the member answers, and faster while it is silent.
 struct Scraper {
     endpoint: Endpoint,
     dialer: Dialer,
     voice: Voice,
-    answered: watch::Receiver<bool>,
+    pulse: watch::Receiver<Pulse>,
     pace: watch::Receiver<Pace>,
     every: Duration,
 }
@@ -351,17 +368,23 @@ struct Scraper {
 impl Scraper {
     async fn run(mut self) {
         let mut http = HttpConnection::default();
-        let mut ticks = interval(self.every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut asked: Option<Instant> = None;
         loop {
-            if self.answered.wait_for(|answers| *answers).await.is_err() {
-                return;
+            let Ok(pulse) = self.pulse.wait_for(|p| *p != Pulse::Gone).await.map(|p| *p) else { return };
+            let every = if pulse == Pulse::Silent { WHILE_SILENT } else { self.every };
+            tokio::select! {
+                () = sleep_until(asked.map_or_else(Instant::now, |at| at + every)) => {}
+                changed = self.pulse.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
             }
-            ticks.tick().await;
+            asked = Some(Instant::now());
             if *self.pace.borrow() == Pace::Standby {
                 continue;
             }
             let limit = self.dialer.access().command_timeout;
+            let limit = if pulse == Pulse::Silent { limit.min(WHILE_SILENT * 2) } else { limit };
             let result = match http.get(&self.dialer, &self.endpoint, "/metrics", limit).await {
                 Ok(reply) if reply.status.is_success() => {
                     metrics::parse(&reply.body).map(Box::new).map_err(|e| e.to_string())

@@ -119,6 +119,11 @@ impl Drop for Guard {
 }
 
 fn enter() -> io::Result<()> {
+    if HELD.load(Ordering::SeqCst) {
+        // Stopped and continued from outside (kill -STOP): the shell has changed the terminal's mode since, and crossterm
+        // believes that it is still raw.
+        let _ = disable_raw_mode();
+    }
     enable_raw_mode()?;
     HELD.store(true, Ordering::SeqCst);
     write_all(sequence(&[&EnterAlternateScreen, &Hide, &EnableBracketedPaste]).as_bytes())

@@ -26,8 +26,7 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         canvas.text(area, 0, &text, theme.text);
         return;
     }
-    let header = widgets::header::height(state, area.width);
-    let [top, body, bottom] = split3(area, header, widgets::footer::HEIGHT);
+    let [top, body, bottom] = parts(state, area);
     widgets::header::draw(state, &mut canvas, top);
     screens::draw(state, &mut canvas, body);
     widgets::footer::draw(state, &mut canvas, bottom);
@@ -38,6 +37,26 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         }
         Some(Overlay::Explain { scroll }) => overlays::explain::draw(state, &mut canvas, body, *scroll),
         None => {}
+    }
+}
+
+/// Header, body, footer.
+fn parts(state: &State, area: Rect) -> [Rect; 3] {
+    split3(area, widgets::header::height(state, area.width), widgets::footer::HEIGHT)
+}
+
+/// How far what lies open can be scrolled, on a terminal of the state's size. The loop keeps the state within it, or
+/// somebody who went too far would have to come all the way back unseen.
+#[must_use]
+pub fn most_scroll(state: &State) -> u16 {
+    let area = Rect::new(0, 0, state.size.0, state.size.1);
+    let [_, body, _] = parts(state, area);
+    let theme = Theme::of(state.look.theme);
+    match &state.overlay {
+        Some(Overlay::Help { .. }) => overlays::help::most_scroll(state, body),
+        Some(Overlay::Explain { .. }) => overlays::explain::most_scroll(state, &theme, body),
+        Some(Overlay::Palette { .. }) => 0,
+        None => screens::most_scroll(state, &theme, &Glyphs::of(state.look.ascii), body),
     }
 }
 

@@ -262,6 +262,23 @@ fn nothing_from_a_cluster_moves_the_cursor() {
     }
 }
 
+/// Somebody who goes to the end sees the end, and one step back is one step back.
+#[test]
+fn scrolling_ends_where_the_text_ends() {
+    for (keys, last) in [("?", "leave"), ("e", "endpoint status"), ("2", "up ")] {
+        let mut s = state(&[healthy(3), hung()]);
+        s.size = (80, 24);
+        press(&mut s, keys);
+        press(&mut s, "G");
+        s.keep_scroll(super::most_scroll(&s));
+        let end = text(&mut s, 80, 24);
+        assert!(end.contains(last), "{keys}:\n{end}");
+        press(&mut s, "k");
+        s.keep_scroll(super::most_scroll(&s));
+        assert_ne!(text(&mut s, 80, 24), end, "{keys}: one step up moves the text");
+    }
+}
+
 #[test]
 fn too_small_says_so() {
     let mut s = state(&[healthy(3)]);

@@ -24,26 +24,34 @@ fn lines(state: &State, groups: &[Group]) -> Vec<Line> {
     lines
 }
 
-pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect, scroll: u16) {
-    // Side by side where it is wide, one below the other where it is not.
-    let columns = if area.width >= 110 {
+/// Side by side where it is wide, one below the other where it is not.
+fn columns(state: &State, area: Rect) -> Vec<Vec<Line>> {
+    if area.width >= 110 {
         vec![lines(state, &[Group::Views, Group::Move]), lines(state, &[Group::Look, Group::Program])]
     } else {
         vec![lines(state, &[Group::Views, Group::Move, Group::Look, Group::Program])]
-    };
+    }
+}
+
+/// How many lines it can be scrolled.
+pub(in crate::ui) fn most_scroll(state: &State, area: Rect) -> u16 {
+    let longest = columns(state, area).iter().map(Vec::len).max().unwrap_or(0);
+    u16::try_from(longest).unwrap_or(u16::MAX).saturating_sub(area.height.saturating_sub(2))
+}
+
+pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect, scroll: u16) {
+    let columns = columns(state, area);
     let longest = columns.iter().map(Vec::len).max().unwrap_or(0);
     let rows = u16::try_from(longest + 2).unwrap_or(u16::MAX);
     let title = if rows > area.height { "Keys (j k scroll, esc closes)" } else { "Keys (esc closes)" };
     let width = if columns.len() == 2 { 116 } else { 78 };
     let inner = canvas.popup(area, width, rows, title);
-    let most = u16::try_from(longest).unwrap_or(u16::MAX).saturating_sub(inner.height);
+    let first = scroll.min(most_scroll(state, area));
     let share = inner.width / u16::try_from(columns.len()).unwrap_or(1);
     let theme = canvas.theme;
     for (i, lines) in (0_u16..).zip(&columns) {
         let column = Rect { x: inner.x + i * share, width: share, ..inner };
-        for (y, (keys, help, heading)) in
-            (0..inner.height).zip(lines.iter().skip(usize::from(scroll.min(most))))
-        {
+        for (y, (keys, help, heading)) in (0..inner.height).zip(lines.iter().skip(usize::from(first))) {
             let line = row(column, y);
             if *heading {
                 canvas.text(line, 0, keys, theme.accent);

@@ -10,6 +10,7 @@ use crate::app::{ActionId, State};
 use crate::model::units::{age, grouped, latency, percent};
 use crate::model::{ForeignText, MemberView};
 use crate::ui::canvas::{Canvas, below, row, wrap};
+use crate::ui::theme::{Glyphs, Theme};
 use crate::ui::widgets::bar::{self, Parts};
 use crate::ui::widgets::{chart, members};
 
@@ -24,19 +25,14 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         canvas.text(area, 1, nothing_shown(state, "no member is known yet"), canvas.theme.dim);
         return;
     };
-    let groups = groups(state, canvas, m);
-    let wide = area.width >= 100;
-    let columns = if wide { 2 } else { 1 };
-    let column_width = area.width / columns;
+    let groups = groups(state, canvas.theme, canvas.glyphs, m);
     // Lines of both columns are made first, so that scrolling moves them together.
     let mut cursors = [0_u16; 2];
     for (i, group) in groups.iter().enumerate() {
-        let side = if wide { i % 2 } else { 0 };
-        let x = area.x + if side == 1 { column_width } else { 0 };
-        let width = column_width.saturating_sub(if wide && side == 0 { 2 } else { 0 });
+        let (side, place) = place(i, area);
         let start = i32::from(cursors[side]) - i32::from(state.scroll);
-        let used = group_at(canvas, Rect { x, width, ..area }, start, group);
-        cursors[side] += used + 1;
+        group_at(canvas, place, start, group);
+        cursors[side] += group.height(place.width) + 1;
     }
     let longest = cursors[0].max(cursors[1]).saturating_sub(1);
     if longest > area.height {
@@ -54,8 +50,47 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     }
 }
 
-/// Draws a group whose first line is at `start` (it may be above the area); the lines that it takes.
-fn group_at(canvas: &mut Canvas<'_>, area: Rect, start: i32, group: &Group) -> u16 {
+/// The column of a group, and where that is: two columns on a wide terminal.
+const fn place(index: usize, area: Rect) -> (usize, Rect) {
+    if area.width < 100 {
+        return (0, area);
+    }
+    let half = area.width / 2;
+    if index.is_multiple_of(2) {
+        (0, Rect { width: half - 2, ..area })
+    } else {
+        (1, Rect { x: area.x + half, width: half, ..area })
+    }
+}
+
+/// How many lines are below the last row when the first is at the top.
+pub(super) fn most_scroll(state: &State, theme: &Theme, glyphs: &Glyphs, area: Rect) -> u16 {
+    let Some(m) = state.selected_row().and_then(|i| state.view.members.get(i)) else { return 0 };
+    let mut heights = [0_u16; 2];
+    for (i, group) in groups(state, theme, glyphs, m).iter().enumerate() {
+        let (side, place) = place(i, area);
+        heights[side] += group.height(place.width) + 1;
+    }
+    heights[0].max(heights[1]).saturating_sub(1).saturating_sub(area.height)
+}
+
+/// Where values begin.
+const VALUES: u16 = 16;
+
+impl Group {
+    /// Lines that it takes, its heading included.
+    fn height(&self, columns: u16) -> u16 {
+        let lines: usize = self
+            .lines
+            .iter()
+            .map(|(_, value, _)| wrap(value, columns.saturating_sub(VALUES + 1)).len())
+            .sum();
+        u16::try_from(lines + 1).unwrap_or(u16::MAX)
+    }
+}
+
+/// Draws a group whose first line is at `start` (it may be above the area).
+fn group_at(canvas: &mut Canvas<'_>, area: Rect, start: i32, group: &Group) {
     let theme = canvas.theme;
     let mut y = start;
     let mut line = |canvas: &mut Canvas<'_>, draw: &dyn Fn(&mut Canvas<'_>, Rect)| {
@@ -70,14 +105,13 @@ fn group_at(canvas: &mut Canvas<'_>, area: Rect, start: i32, group: &Group) -> u
         canvas.section(at, &group.title);
     });
     for (label, value, style) in &group.lines {
-        for (i, part) in wrap(value, area.width.saturating_sub(17)).into_iter().enumerate() {
+        for (i, part) in wrap(value, area.width.saturating_sub(VALUES + 1)).into_iter().enumerate() {
             line(canvas, &|canvas, at| {
                 canvas.text(at, 1, if i == 0 { label } else { "" }, theme.dim);
-                canvas.text(at, 16, &part, *style);
+                canvas.text(at, VALUES, &part, *style);
             });
         }
     }
-    u16::try_from(y - start).unwrap_or(0)
 }
 
 fn join(texts: &[ForeignText]) -> String {
@@ -85,9 +119,8 @@ fn join(texts: &[ForeignText]) -> String {
 }
 
 #[allow(clippy::too_many_lines)] // a list of what is known, one line each
-fn groups(state: &State, canvas: &Canvas<'_>, m: &MemberView) -> Vec<Group> {
-    let theme = canvas.theme;
-    let dash = canvas.glyphs.dash;
+fn groups(state: &State, theme: &Theme, glyphs: &Glyphs, m: &MemberView) -> Vec<Group> {
+    let dash = glyphs.dash;
     let text = |value: Option<String>| match value {
         Some(v) => (v, theme.text),
         None => (dash.to_owned(), theme.dim),
@@ -122,7 +155,7 @@ fn groups(state: &State, canvas: &Canvas<'_>, m: &MemberView) -> Vec<Group> {
     ]);
     // How long a silent one has not answered stands in its reason, from the first unanswered request on.
     let lasting = if m.state.answers() { format!(" for {}", age(since)) } else { String::new() };
-    let state_text = format!("{} {}{lasting}", canvas.glyphs.state(m.state), m.state.shown());
+    let state_text = format!("{} {}{lasting}", glyphs.state(m.state), m.state.shown());
     let mut health = vec![("state", state_text, theme.state(m.state))];
     if let Some(detail) = &m.detail {
         health.push(("reason", detail.to_string(), theme.state(m.state)));

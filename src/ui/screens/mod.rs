@@ -9,8 +9,19 @@ mod timeline;
 use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
+use super::theme::{Glyphs, Theme};
 use crate::app::State;
 use crate::app::state::Screen;
+
+/// How far the open view can be scrolled.
+pub(super) fn most_scroll(state: &State, theme: &Theme, glyphs: &Glyphs, area: Rect) -> u16 {
+    match state.screen {
+        Screen::Member => member::most_scroll(state, theme, glyphs, area),
+        // The first line is the selected entry, so every one can come first.
+        Screen::Timeline => u16::try_from(state.entries().count().saturating_sub(1)).unwrap_or(u16::MAX),
+        Screen::Overview | Screen::Storage | Screen::Raft => 0,
+    }
+}
 
 /// What to say where nothing is shown: that the filter hides it, or else what the view says.
 fn nothing_shown<'a>(state: &State, otherwise: &'a str) -> &'a str {

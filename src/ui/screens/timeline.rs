@@ -8,9 +8,7 @@ use crate::model::Event;
 use crate::ui::canvas::{Canvas, row};
 
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
-    let needle = state.filter.input.value().to_lowercase();
-    let matching: Vec<_> =
-        state.timeline.iter().rev().filter(|e| e.line.to_lowercase().contains(&needle)).collect();
+    let matching: Vec<_> = state.entries().collect();
     let inner = canvas.section(area, &format!("Timeline, newest first ({})", matching.len()));
     if matching.is_empty() {
         let text = nothing_shown(state, "nothing happened yet, as far as this etcdtop saw");

@@ -6,8 +6,8 @@ use ratatui::layout::Rect;
 
 use crate::app::State;
 use crate::app::update::AGE_STEP;
-use crate::model::VerdictKind;
 use crate::model::units::{age, grouped, percent};
+use crate::model::{Outage, VerdictKind};
 use crate::ui::canvas::{Canvas, row, width, wrap};
 
 /// Rows: the verdict, what is true of the cluster, and the reason, in up to two rows.
@@ -96,15 +96,10 @@ fn facts(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     if let Some(leader) = view.leader {
         let since = view.term.map_or_else(String::new, |t| format!(", term {}", t.0));
         facts.push(format!("leader {}{since}", view.name_of(leader)));
-    } else if view.ever_answered() {
+    } else if matches!(view.outage(), Some(Outage::QuorumLost { .. } | Outage::NoLeader { .. })) {
         facts.push("no leader".into());
     }
-    let fullest = view
-        .members
-        .iter()
-        .filter_map(|m| Some((m.status.as_ref()?.db_size?, m.quota()?.0)))
-        .max_by(|a, b| a.0.share_of(a.1).total_cmp(&b.0.share_of(b.1)));
-    if let Some((size, quota)) = fullest {
+    if let Some((size, quota)) = view.fullest() {
         facts.push(format!("db {size} of {quota} ({})", percent(size.share_of(quota))));
     }
     if let Some(revision) = view.revision {
@@ -115,7 +110,8 @@ fn facts(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
             .map_or_else(String::new, |r| format!(" +{}/s", rounded(r)));
         facts.push(format!("rev {}{rate}", grouped(u64::try_from(revision.0).unwrap_or_default())));
     }
-    if view.ever_answered() {
+    // Of a cluster that cannot be reached nothing is known: it may well take writes.
+    if view.ever_answered() && view.outage() != Some(Outage::Unreachable) {
         facts.push(if v_writes(state) { "takes writes".into() } else { "no writes".into() });
     }
     if !state.access.origin.is_empty() {
