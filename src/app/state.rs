@@ -10,6 +10,7 @@ use tui_input::Input;
 
 use super::keymap::Keymap;
 use crate::config::ThemeName;
+use crate::model::finding::FindingKey;
 use crate::model::{ClusterView, Endpoint, Event, Finding, MemberId, Severity, Verdict};
 use crate::poll::history::History;
 
@@ -104,6 +105,40 @@ pub struct Filter {
 /// How long a message at the bottom stays.
 const TOAST: Duration = Duration::from_secs(4);
 
+/// What polls change: everything on screen that must stand still while frozen.
+#[derive(Clone, Debug)]
+pub struct Live {
+    view: Arc<ClusterView>,
+    findings: Vec<Finding>,
+    verdict: Verdict,
+    history: History,
+    pings: BTreeMap<MemberId, Duration>,
+    now: Timestamp,
+}
+
+impl Live {
+    pub(super) fn of(state: &State) -> Self {
+        Self {
+            view: Arc::clone(&state.view),
+            findings: state.findings.clone(),
+            verdict: state.verdict.clone(),
+            history: state.history.clone(),
+            pings: state.pings.clone(),
+            now: state.now,
+        }
+    }
+
+    /// Puts this picture on screen and keeps the one that was there.
+    pub(super) fn swap(&mut self, state: &mut State) {
+        std::mem::swap(&mut self.view, &mut state.view);
+        std::mem::swap(&mut self.findings, &mut state.findings);
+        std::mem::swap(&mut self.verdict, &mut state.verdict);
+        std::mem::swap(&mut self.history, &mut state.history);
+        std::mem::swap(&mut self.pings, &mut state.pings);
+        std::mem::swap(&mut self.now, &mut state.now);
+    }
+}
+
 /// Everything that the dashboard knows.
 #[derive(Debug)]
 pub struct State {
@@ -115,8 +150,10 @@ pub struct State {
     pub notices: Vec<Finding>,
     /// The verdict of that view.
     pub verdict: Verdict,
-    /// The newest view while frozen.
-    pub behind: Option<Arc<ClusterView>>,
+    /// The newest picture while the one on screen is frozen.
+    pub live: Option<Box<Live>>,
+    /// Findings that were there within the last minute, and when: what comes and goes is told once.
+    pub recent: BTreeMap<FindingKey, (Timestamp, Finding)>,
     /// What was seen over time.
     pub history: History,
     /// What happened, newest last.
@@ -146,8 +183,10 @@ pub struct State {
     pub access: Access,
     /// Keys and what they do.
     pub keymap: Arc<Keymap>,
-    /// The moment that ages on screen count from.
+    /// The moment that ages on screen count from; stands still while frozen.
     pub now: Timestamp,
+    /// The moment that it really is.
+    pub clock: Timestamp,
     /// The zone that times are shown in.
     pub zone: TimeZone,
     /// Columns and rows of the terminal.
@@ -167,11 +206,13 @@ impl State {
         let verdict = crate::model::verdict::judge(&view, &[]);
         Self {
             now: view.at,
+            clock: view.at,
             view,
             findings: Vec::new(),
             notices: Vec::new(),
             verdict,
-            behind: None,
+            live: None,
+            recent: BTreeMap::new(),
             history: History::default(),
             timeline: VecDeque::new(),
             screen: Screen::Overview,
@@ -193,7 +234,7 @@ impl State {
 
     /// Shows a message at the bottom for a while.
     pub fn say(&mut self, text: impl Into<String>, is_error: bool) {
-        let until = self.now.checked_add(TOAST).unwrap_or(self.now);
+        let until = self.clock.checked_add(TOAST).unwrap_or(self.clock);
         self.toast = Some(Toast { text: text.into(), is_error, until });
     }
 
@@ -215,7 +256,7 @@ impl State {
     /// Whether the view stands still on purpose.
     #[must_use]
     pub const fn frozen(&self) -> bool {
-        self.behind.is_some()
+        self.live.is_some()
     }
 
     /// The rows that the filter lets through, as indices into `view.members`.
@@ -233,10 +274,20 @@ impl State {
         (0..self.view.members.len()).filter(matches).collect()
     }
 
-    /// The entries of the timeline that the filter lets through, newest first.
+    /// Entries that came since the picture was frozen.
+    #[must_use]
+    pub fn unseen(&self) -> usize {
+        if self.frozen() { self.timeline.iter().rev().take_while(|e| e.at > self.now).count() } else { 0 }
+    }
+
+    /// The entries of the timeline that the filter lets through, newest first; those of the picture on screen.
     pub fn entries(&self) -> impl Iterator<Item = &Event> {
         let needle = self.filter.input.value().to_lowercase();
-        self.timeline.iter().rev().filter(move |e| e.line.to_lowercase().contains(&needle))
+        self.timeline
+            .iter()
+            .rev()
+            .skip(self.unseen())
+            .filter(move |e| e.line.to_lowercase().contains(&needle))
     }
 
     /// Keeps what is scrolled within `most` lines.

@@ -10,12 +10,13 @@ use super::INTERVALS;
 use super::key::{Key, KeyCode};
 use super::keymap::{ActionId, action};
 use super::palette;
-use super::state::{Overlay, RowKey, Screen, State};
+use super::state::{Live, Overlay, RowKey, Screen, State};
 use crate::config::ThemeName;
 use crate::diagnose;
+use crate::model::event::EventKind;
 use crate::model::event::between;
 use crate::model::verdict::judge;
-use crate::model::{ClusterView, Event, Finding};
+use crate::model::{ClusterView, Event, Finding, Severity};
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -68,7 +69,10 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         Msg::Resize(width, height) => state.size = (width, height),
         Msg::View(view) => on_view(state, view),
         Msg::Tick(now) => {
-            state.now = now;
+            state.clock = now;
+            if !state.frozen() {
+                state.now = now;
+            }
             if state.toast.as_ref().is_some_and(|t| t.until <= now) {
                 state.toast = None;
             }
@@ -92,36 +96,72 @@ pub fn next_deadline(state: &State) -> Option<Timestamp> {
 pub const AGE_STEP: Duration = Duration::from_secs(5);
 
 fn on_view(state: &mut State, view: Arc<ClusterView>) {
-    state.now = view.at;
-    if state.toast.as_ref().is_some_and(|t| t.until <= state.now) {
+    state.clock = view.at;
+    if state.toast.as_ref().is_some_and(|t| t.until <= state.clock) {
         state.toast = None;
     }
+    // While frozen the newest picture goes on unseen.
+    let mut live = state.live.take();
+    if let Some(live) = &mut live {
+        live.swap(state);
+    }
+    take_view(state, view);
+    if let Some(live) = &mut live {
+        live.swap(state);
+    }
+    state.live = live;
+}
+
+fn take_view(state: &mut State, view: Arc<ClusterView>) {
+    state.now = view.at;
     state.history.push(&view);
     let findings = diagnose::findings(&view, &state.history);
     let verdict = judge(&view, &findings);
-    // While frozen the timeline goes on from the newest view, not from the one on screen.
-    let before = state.behind.as_ref().unwrap_or(&state.view);
-    let before_verdict = match &state.behind {
-        Some(behind) => judge(behind, &diagnose::findings(behind, &state.history)),
-        None => state.verdict.clone(),
-    };
-    let events = between(before, &view, (&before_verdict, &verdict));
-    for event in events {
+    for event in between(&state.view, &view, (&state.verdict, &verdict)) {
         remember(state, event);
     }
+    findings_came_and_went(state, &view, &findings);
     for m in &view.members {
-        let (Some(id), Some(latency)) = (m.id, m.latency) else { continue };
-        let shown = state.pings.entry(id).or_insert(latency);
-        if moved(*shown, latency) {
-            *shown = latency;
+        let Some((id, ping)) = m.id.and_then(|id| Some((id, state.history.ring(id)?.ping()?))) else {
+            continue;
+        };
+        let shown = state.pings.entry(id).or_insert(ping);
+        if moved(*shown, ping) {
+            *shown = ping;
         }
     }
-    if state.frozen() {
-        state.behind = Some(view);
-    } else {
-        state.view = view;
-        state.findings = with_notices(state, findings);
-        state.verdict = verdict;
+    state.view = view;
+    state.findings = with_notices(state, findings);
+    state.verdict = verdict;
+}
+
+/// How long a finding must be away before it is over: figures at a threshold come and go.
+const AWAY: Duration = Duration::from_secs(60);
+/// Rules whose findings are in the timeline already, as changes of members, verdict and alarms.
+const TOLD_ELSEWHERE: [&str; 6] =
+    ["member_not_serving", "unreachable", "quorum_lost", "no_leader", "alarm", "conflict"];
+
+fn findings_came_and_went(state: &mut State, view: &ClusterView, findings: &[Finding]) {
+    // What is there from the start did not come.
+    let known = state.view.listed() > 0;
+    let told = |f: &&Finding| !TOLD_ELSEWHERE.contains(&f.key.rule) && f.severity > Severity::Note;
+    let entry =
+        |severity, member, line| Event { at: view.at, severity, kind: EventKind::Finding, member, line };
+    let mut events = Vec::new();
+    for f in findings.iter().filter(told) {
+        if state.recent.insert(f.key.clone(), (view.at, f.clone())).is_none() && known {
+            events.push(entry(f.severity, f.key.member, f.line.clone()));
+        }
+    }
+    state.recent.retain(|key, (seen, finding)| {
+        let away = view.at.duration_since(*seen).unsigned_abs() > AWAY;
+        if away {
+            events.push(entry(Severity::Note, key.member, format!("over: {}", finding.line)));
+        }
+        !away
+    });
+    for event in events {
+        remember(state, event);
     }
 }
 
@@ -131,10 +171,10 @@ fn with_notices(state: &State, mut findings: Vec<Finding>) -> Vec<Finding> {
     findings
 }
 
-/// Whether a round trip differs enough to be shown anew: by 5 ms, or by half and 2 ms.
+/// Whether a round trip differs enough to be shown anew: by 5 ms, or by half and 0.3 ms.
 fn moved(shown: Duration, now: Duration) -> bool {
     let apart = shown.abs_diff(now);
-    apart > Duration::from_millis(5) || apart > shown.min(now) / 2 && apart > Duration::from_millis(2)
+    apart > Duration::from_millis(5) || apart > shown.min(now) / 2 && apart > Duration::from_micros(300)
 }
 
 /// Adds to the timeline; a member that flaps between the same two states does not drown the rest.
@@ -337,6 +377,10 @@ fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
 fn show(state: &mut State, screen: Screen) {
     if state.screen != screen {
         state.scroll = 0;
+        // Text that was looked for in the timeline names no member, and the other way round.
+        if (state.screen == Screen::Timeline) != (screen == Screen::Timeline) {
+            state.filter = super::state::Filter::default();
+        }
     }
     state.screen = screen;
 }
@@ -379,15 +423,9 @@ fn select_by(state: &mut State, rows: i16) {
 }
 
 fn freeze(state: &mut State) {
-    match state.behind.take() {
-        None => state.behind = Some(Arc::clone(&state.view)),
-        Some(newest) => {
-            let findings = diagnose::findings(&newest, &state.history);
-            state.verdict = judge(&newest, &findings);
-            state.findings = with_notices(state, findings);
-            state.now = newest.at;
-            state.view = newest;
-        }
+    match state.live.take() {
+        None => state.live = Some(Box::new(Live::of(state))),
+        Some(mut live) => live.swap(state),
     }
 }
 

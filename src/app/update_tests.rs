@@ -96,11 +96,14 @@ fn the_filter_hides_rows_and_esc_brings_them_back() {
 fn frozen_means_the_picture_stands_and_the_story_goes_on() {
     let mut s = seen(healthy(3));
     press(&mut s, "p");
-    let down = with_state(healthy(3), 1, MemberState::Refused, "nothing listens on port 2379");
+    let mut down = with_state(healthy(3), 1, MemberState::Refused, "nothing listens on port 2379");
+    down.at = down.at.checked_add(Duration::from_secs(1)).unwrap();
     update(&mut s, Msg::View(Arc::new(down.clone())));
     assert!(s.frozen());
+    assert_eq!(s.unseen(), 2, "the verdict and the member");
     assert_eq!(s.view.members[1].state, MemberState::Ok);
     assert!(s.timeline.iter().any(|e| e.line.contains("m2 refused")), "{:?}", s.timeline);
+    assert!(!s.entries().any(|e| e.line.contains("m2 refused")), "one moment on screen");
     update(&mut s, Msg::View(Arc::new(down)));
     assert_eq!(s.timeline.iter().filter(|e| e.line.contains("m2 refused")).count(), 1);
     press(&mut s, "p");
@@ -136,17 +139,46 @@ fn intervals_step_and_say_where_they_end() {
 #[test]
 fn a_ping_moves_on_screen_only_when_it_really_moved() {
     let mut s = seen(healthy(1));
-    let with_ping = |micros: u64| {
-        let mut view = healthy(1);
-        view.members[0].latency = Some(Duration::from_micros(micros));
-        Msg::View(Arc::new(view))
+    let mut second = 0;
+    let mut feed = |s: &mut State, count: i64, micros: u64| {
+        for _ in 0..count {
+            second += 1;
+            let mut view = healthy(1);
+            view.at = view.at.checked_add(jiff::SignedDuration::from_secs(second)).unwrap();
+            view.members[0].status_at = Some(view.at);
+            view.members[0].latency = Some(Duration::from_micros(micros));
+            update(s, Msg::View(Arc::new(view)));
+        }
     };
-    update(&mut s, with_ping(1_200));
+    feed(&mut s, 9, 1_200);
     let shown = s.ping(&s.view.members[0]);
-    update(&mut s, with_ping(1_400));
+    feed(&mut s, 9, 1_400);
     assert_eq!(s.ping(&s.view.members[0]), shown, "noise");
-    update(&mut s, with_ping(40_000));
+    feed(&mut s, 2, 40_000);
+    assert_eq!(s.ping(&s.view.members[0]), shown, "two slow answers");
+    feed(&mut s, 9, 40_000);
     assert_eq!(s.ping(&s.view.members[0]), Some(Duration::from_millis(40)), "news");
+    feed(&mut s, 9, 300);
+    assert_eq!(s.ping(&s.view.members[0]), Some(Duration::from_micros(300)), "and back, however small");
+}
+
+/// A finding that comes and goes at its threshold is told once.
+#[test]
+fn findings_that_come_and_go_are_in_the_timeline() {
+    let mut s = seen(healthy(3));
+    let at = |s: &mut State, second: i64, lag: u64| {
+        let mut view = healthy(3);
+        view.at = view.at.checked_add(jiff::SignedDuration::from_secs(second)).unwrap();
+        view.members[1].lag = Some(lag);
+        update(s, Msg::View(Arc::new(view)));
+        s.timeline.iter().filter(|e| e.kind == EventKind::Finding).map(|e| e.line.clone()).collect::<Vec<_>>()
+    };
+    assert!(at(&mut s, 1, 0).is_empty(), "what was there from the start did not come");
+    assert_eq!(at(&mut s, 2, 5_000), ["m2 is 5,000 entries behind the leader"]);
+    at(&mut s, 3, 0);
+    at(&mut s, 4, 6_000);
+    assert_eq!(at(&mut s, 40, 0).len(), 1, "at the threshold");
+    assert_eq!(at(&mut s, 70, 0).last().unwrap(), "over: m2 is 6,000 entries behind the leader");
 }
 
 #[test]

@@ -24,9 +24,10 @@ pub(super) fn run(cli: &Cli, command: &ConfigCommand) -> Result<Exit> {
     match command {
         ConfigCommand::Path => {
             let named = cli.global.config.clone();
-            let path = named.or_else(|| default_path(&|name| std::env::var(name).ok())).ok_or_else(|| {
-                eyre!("no place for a config file: neither XDG_CONFIG_HOME nor HOME is set; use --config")
-            })?;
+            let env = std::env::var_os("ETCDTOP_CONFIG").filter(|p| !p.is_empty()).map(Into::into);
+            let path = named.or(env).or_else(|| default_path(&|name| std::env::var(name).ok())).ok_or_else(
+                || eyre!("no place for a config file: neither XDG_CONFIG_HOME nor HOME is set; use --config"),
+            )?;
             print(&format!("{}\n", path.display()))?;
         }
         ConfigCommand::Show => show(cli)?,

@@ -100,10 +100,12 @@ pub(super) fn open(runtime: &Runtime, settings: &Settings, opening: Opening, acc
     for warning in &settings.warnings {
         state.notice(warning);
     }
-    let guard = Guard::take()?;
-    let outcome = runtime.block_on(Loop::run(state, opening, depth, &guard));
-    drop(guard);
-    outcome
+    runtime.block_on(async {
+        // Before the terminal is taken: a signal from now on ends the loop in order.
+        let signals = Signals::listen()?;
+        let guard = Guard::take()?;
+        Loop::run(state, opening, depth, &guard, signals).await
+    })
 }
 
 struct Loop<'a> {
@@ -118,13 +120,18 @@ struct Loop<'a> {
 }
 
 impl Loop<'_> {
-    async fn run(mut state: State, opening: Opening, depth: Depth, guard: &Guard) -> Result<Exit> {
+    async fn run(
+        mut state: State,
+        opening: Opening,
+        depth: Depth,
+        guard: &Guard,
+        mut signals: Signals,
+    ) -> Result<Exit> {
         state.size = Guard::size();
         let mut this =
             Loop { state, painter: Painter::new(depth), guard, poll: None, drawn: Instant::now(), due: None };
         // The first frame, before anything is connected.
         this.draw()?;
-        let mut signals = Signals::listen()?;
         let mut input = Input::default();
         let mut discovery = None;
         let mut views = match opening {

@@ -5,28 +5,39 @@ use std::process::ExitCode;
 /// Exit codes, as documented in the README.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Done; for `health`: all is well.
+    /// Done.
     Done,
-    /// Failed; for `health`: a warning.
-    Failed,
-    /// Wrong usage or configuration; for `health`: critical.
+    /// Wrong usage or configuration.
     Usage,
-    /// Refused by a safety check, nothing was done; for `health`: unknown.
-    Refused,
     /// No member could be reached.
     Unreachable,
+    /// What a monitoring plugin found.
+    Plugin(Plugin),
     /// Ended by a signal: 128 and its number.
     Signal(u8),
+}
+
+/// The exit codes of monitoring plugins, which `health` follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Plugin {
+    /// All is well.
+    Ok = 0,
+    /// It works; something is wrong.
+    Warning = 1,
+    /// It does not work.
+    Critical = 2,
+    /// It could not be told: wrong usage or settings.
+    Unknown = 3,
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(match exit {
             Exit::Done => 0,
-            Exit::Failed => 1,
             Exit::Usage => 2,
-            Exit::Refused => 3,
             Exit::Unreachable => 4,
+            Exit::Plugin(found) => found as u8,
             Exit::Signal(number) => 128 + number,
         })
     }

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::args::Cli;
 use super::connect::{access, output, poll_options, print, print_json, run_to_end, settings, warn};
-use super::exit::Exit;
+use super::exit::{Exit, Plugin};
 use super::status::{refuse_to_mix, settled};
 use super::table::table;
 use crate::config::OutputFormat;
@@ -38,14 +38,17 @@ struct Checked {
     error: Option<String>,
     #[serde(skip)]
     took: Option<Duration>,
+    /// A learner's health says nothing about the cluster's.
+    #[serde(skip)]
+    votes: bool,
 }
 
 pub(super) fn run(cli: &Cli) -> Result<Exit> {
     let settings = settings(cli)?;
     warn(&settings);
     let (view, checked) = run_to_end(async {
-        let mut options = poll_options(access(&settings)?, &settings).await?;
-        options.metrics_every = None;
+        // With /metrics: before 3.6 the quota is known from there alone, and `status` must not say otherwise.
+        let options = poll_options(access(&settings)?, &settings).await?;
         let dialer = options.dialer.clone();
         let view = Poll::start(options)
             .settled(dialer.access().dial_timeout + dialer.access().command_timeout)
@@ -54,18 +57,14 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
         Ok((view, checked))
     })?;
     refuse_to_mix(&view)?;
-    let verdict = judge(&view, &diagnose::findings(&view, &History::default()));
+    let verdict = settled(&view, judge(&view, &diagnose::findings(&view, &History::default())));
     match output(&settings) {
         OutputFormat::Table => print(&human(&checked, &verdict))?,
         OutputFormat::Json | OutputFormat::Jsonl => {
-            print_json(&HealthJson {
-                verdict: settled(&view, verdict.kind),
-                reason: &verdict.reason,
-                members: &checked,
-            })?;
+            print_json(&HealthJson { verdict: verdict.kind, reason: &verdict.reason, members: &checked })?;
         }
     }
-    Ok(exit(settled(&view, verdict.kind), &checked))
+    Ok(exit(verdict.kind, &checked))
 }
 
 /// All members at once: a hung one must not hold up the others.
@@ -81,6 +80,7 @@ async fn check_all(view: &ClusterView, dialer: &Dialer) -> Vec<Checked> {
             latency_ms: None,
             error: m.detail.as_ref().map(ToString::to_string),
             took: None,
+            votes: !m.learner,
         };
         match &m.endpoint {
             Some(endpoint) if m.state.answers() => {
@@ -119,16 +119,15 @@ async fn read(dialer: &Dialer, endpoint: &Endpoint) -> Result<Duration, Fault> {
     connection.read(true, dialer.access().command_timeout).await
 }
 
+/// A cluster that nobody reaches is down for whoever asks: critical, not unknown.
 fn exit(verdict: VerdictKind, checked: &[Checked]) -> Exit {
-    match verdict {
-        VerdictKind::Unreachable | VerdictKind::Connecting => Exit::Refused, // 3: unknown
-        VerdictKind::QuorumLost | VerdictKind::NoLeader | VerdictKind::Corrupt | VerdictKind::ReadOnly => {
-            Exit::Usage
-        } // 2
-        _ if checked.iter().all(|c| !c.healthy) => Exit::Usage,
-        VerdictKind::Healthy if checked.iter().all(|c| c.healthy) => Exit::Done,
-        VerdictKind::Healthy | VerdictKind::Degraded | VerdictKind::Warning => Exit::Failed, // 1
-    }
+    let read = |c: &Checked| c.votes && c.healthy;
+    Exit::Plugin(match verdict {
+        _ if !checked.iter().any(read) => Plugin::Critical,
+        VerdictKind::Healthy if checked.iter().all(|c| c.healthy) => Plugin::Ok,
+        VerdictKind::Healthy | VerdictKind::Warning | VerdictKind::Degraded => Plugin::Warning,
+        _ => Plugin::Critical,
+    })
 }
 
 fn human(checked: &[Checked], verdict: &Verdict) -> String {

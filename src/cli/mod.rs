@@ -28,7 +28,7 @@ pub fn run(cli: &Cli) -> Result<Exit> {
         // To a monitoring system wrong settings are no sign of a broken cluster.
         Some(Command::Health) => health::run(cli).or_else(|report| {
             eprintln!("etcdtop: {report:#}");
-            Ok(Exit::Refused)
+            Ok(Exit::Plugin(exit::Plugin::Unknown))
         }),
         Some(Command::Lab(args)) => lab::run(cli, args),
         Some(Command::Config { command }) => config_cmd::run(cli, command),

@@ -72,7 +72,7 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
             + Duration::from_secs(1);
         let view = Poll::start(options).settled(limit).await;
         let findings = diagnose::findings(&view, &History::default());
-        let verdict = judge(&view, &findings);
+        let verdict = settled(&view, judge(&view, &findings));
         Ok((view, verdict))
     })?;
     refuse_to_mix(&view)?;
@@ -107,7 +107,7 @@ pub(super) fn refuse_to_mix(view: &ClusterView) -> Result<()> {
 fn json<'a>(view: &'a ClusterView, verdict: &'a Verdict) -> StatusJson<'a> {
     StatusJson {
         cluster_id: view.cluster_id,
-        verdict: settled(view, verdict.kind),
+        verdict: verdict.kind,
         reason: &verdict.reason,
         leader_id: view.leader,
         raft_term: view.term,
@@ -121,12 +121,13 @@ fn json<'a>(view: &'a ClusterView, verdict: &'a Verdict) -> StatusJson<'a> {
 }
 
 /// A single look has no "still connecting": who has not answered by now counts as missing.
-pub(super) fn settled(view: &ClusterView, verdict: VerdictKind) -> VerdictKind {
-    match verdict {
+pub(super) fn settled(view: &ClusterView, verdict: Verdict) -> Verdict {
+    let kind = match verdict.kind {
         VerdictKind::Connecting if view.members.iter().any(|m| m.state.answers()) => VerdictKind::Degraded,
         VerdictKind::Connecting => VerdictKind::Unreachable,
-        other => other,
-    }
+        _ => return verdict,
+    };
+    Verdict { kind, headline: kind.word().to_owned(), reason: verdict.reason }
 }
 
 fn member_json(m: &MemberView) -> MemberJson<'_> {

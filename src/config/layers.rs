@@ -181,16 +181,19 @@ impl Layers<'_> {
                 return Some((text, Origin::Env(variable)));
             }
         }
+        self.find_in_file(name).or_else(|| self.host.get(name).cloned())
+    }
+
+    /// The value of the context, or else of the top of the file.
+    fn find_in_file(&self, name: &'static str) -> Option<Found> {
         let from = |values: &Values| values.get(name).cloned();
         if let (Some(file), Some((context, _))) = (&self.file, &self.context)
             && let Some((text, line)) = file.contexts.get(context).and_then(from)
         {
             return Some((text, Origin::Context { name: context.clone(), line }));
         }
-        if let Some((text, line)) = self.file.as_ref().and_then(|f| from(&f.top)) {
-            return Some((text, Origin::File { line }));
-        }
-        self.host.get(name).cloned()
+        let (text, line) = self.file.as_ref().and_then(|f| from(&f.top))?;
+        Some((text, Origin::File { line }))
     }
 
     fn optional<T>(
@@ -268,6 +271,23 @@ impl Layers<'_> {
         Ok(Some(Sourced { value: path, origin: found.origin }))
     }
 
+    /// A context or file that is read-only stays so whatever the environment says: only the flag lifts it.
+    fn read_only(&mut self) -> Result<Sourced<bool>, ConfigError> {
+        let found = self.value("read_only", "false", values::switch)?;
+        if found.value || !matches!(found.origin, Origin::Env(_)) {
+            return Ok(found);
+        }
+        let Some((text, origin)) =
+            self.find_in_file("read_only").filter(|(t, _)| values::switch(t) == Ok(true))
+        else {
+            return Ok(found);
+        };
+        if let Some(row) = self.rows.iter_mut().find(|r| r.setting == "read_only") {
+            (row.value, row.origin) = (Some(text), origin.clone());
+        }
+        Ok(Sourced { value: true, origin })
+    }
+
     /// A locale that says it knows no UTF-8 gets no glyph beyond ASCII; one that says nothing gets them.
     fn ascii_of_the_locale(&mut self) -> Sourced<bool> {
         let said = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| {
@@ -340,7 +360,7 @@ impl Layers<'_> {
                     Err(e) => Err(e.reason),
                 }
             })?,
-            read_only: self.value("read_only", "false", values::switch)?,
+            read_only: self.read_only()?,
             interval: self.value("interval", "1s", values::interval)?,
             theme: self.value("theme", "dark", theme)?,
             color: self.value("color", "auto", color)?,
@@ -357,7 +377,12 @@ impl Layers<'_> {
                 row.value = Some("***".into());
             }
             if row.setting == "user" {
-                row.value = settings.user.as_ref().map(|u| u.value.clone());
+                // What follows a colon was most likely meant as a password.
+                let name = |u: &Sourced<String>| match u.value.split_once(':') {
+                    Some((name, _)) => format!("{name}:***"),
+                    None => u.value.clone(),
+                };
+                row.value = settings.user.as_ref().map(name);
             }
             // From user:password, or from the file.
             if let ("password", None, Some(password)) = (row.setting, &row.value, &settings.password) {
@@ -386,11 +411,13 @@ fn credentials(
         }
         return Ok((None, None));
     };
-    // With a password of its own the whole text is the name, colons and all.
-    if password.is_some() {
+    // With a password of its own the whole text is the name, colons and all. A file of a stronger layer beats it.
+    let stronger = |p: &Sourced<Secret>| password_file.is_none_or(|f| p.origin.rank() <= f.origin.rank());
+    if password.as_ref().is_some_and(stronger) {
         return Ok((Some(user), password));
     }
-    if let Some((name, inline)) = user.value.split_once(':') {
+    let inline_first = password_file.is_none_or(|f| user.origin.rank() <= f.origin.rank());
+    if let Some((name, inline)) = user.value.split_once(':').filter(|_| inline_first) {
         let password = Sourced { value: Secret::new(inline), origin: user.origin.clone() };
         return Ok((Some(Sourced { value: name.to_owned(), origin: user.origin }), Some(password)));
     }

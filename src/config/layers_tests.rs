@@ -314,3 +314,61 @@ fn certificates_that_may_not_be_read_are_said_to_be_there() {
         assert!(warnings.is_empty(), "{warnings:?}");
     }
 }
+
+#[test]
+fn discovery_beats_endpoints_of_its_own_layer_and_weaker_ones() {
+    let load = |case: Case| case.load().unwrap();
+    let s = load(Case::new().flag("discovery_srv", "example.com").env("ETCDCTL_ENDPOINTS", "a:1"));
+    assert!(s.endpoints.value.is_empty(), "the flag is stronger");
+    assert_eq!((s.access_line(), s.cluster_name()), ("from --discovery-srv".into(), "example.com".into()));
+    let s = load(Case::new().env("ETCDCTL_DISCOVERY_SRV", "example.com").flag("endpoints", "a:1"));
+    assert_eq!(s.endpoints.value.len(), 1, "the flag is stronger");
+    assert_eq!((s.access_line(), s.cluster_name()), ("from --endpoints".into(), "a:1".into()));
+}
+
+#[test]
+fn a_cluster_has_the_contexts_name_only_if_the_context_names_it() {
+    let file = "current_context = \"prod\"\n[contexts.prod]\nendpoints = \"p:1\"\n";
+    assert_eq!(Case::new().file(file).load().unwrap().cluster_name(), "prod");
+    let elsewhere = Case::new().file(file).flag("endpoints", "lab:1,lab:2").load().unwrap();
+    assert_eq!(elsewhere.cluster_name(), "lab:1 +1");
+}
+
+#[test]
+fn only_the_flag_lifts_read_only() {
+    let file = "current_context = \"prod\"\n[contexts.prod]\nendpoints = \"p:1\"\nread_only = true\n";
+    let mode = |case: Case| case.load().unwrap().read_only.value;
+    assert!(mode(Case::new().file(file)));
+    assert!(mode(Case::new().file(file).env("ETCDTOP_READ_ONLY", "false")));
+    assert!(!mode(Case::new().file(file).flag("read_only", "false")));
+    assert!(mode(Case::new().env("ETCDTOP_READ_ONLY", "true")));
+}
+
+#[test]
+fn a_password_file_of_a_stronger_layer_wins_and_no_password_is_shown() {
+    let file = |case: Case| case.host_file("pw", "from-file\n");
+    let s = file(Case::new().flag("user", "root").env("ETCDCTL_PASSWORD", "from-env"));
+    let path = s.dir.path().join("pw").display().to_string();
+    let s = s.flag("password_file", &path).load().unwrap();
+    assert_eq!(s.password.unwrap().value.expose(), "from-file");
+    for case in [
+        Case::new().env("ETCDCTL_USER", "root:s3cret"),
+        Case::new().env("ETCDCTL_USER", "root:s3cret").env("ETCDCTL_PASSWORD", "other"),
+    ] {
+        let rows = case.load().unwrap().rows;
+        assert!(rows.iter().all(|r| !r.value.as_deref().unwrap_or_default().contains("s3cret")), "{rows:?}");
+        let password = rows.iter().find(|r| r.setting == "password").unwrap();
+        assert_eq!(password.value.as_deref(), Some("***"));
+    }
+    let error = Case::new().flag("endpoints", "http://root:s3cret@m1:2379").load().unwrap_err().to_string();
+    assert!(!error.contains("s3cret") && error.contains("--user"), "{error}");
+}
+
+#[test]
+fn a_locale_without_utf_8_gets_ascii() {
+    let ascii = |case: Case| case.load().unwrap().ascii.value;
+    assert!(ascii(Case::new().env("LC_ALL", "C").env("LANG", "en_US.UTF-8")));
+    assert!(!ascii(Case::new().env("LANG", "C.UTF-8")));
+    assert!(!ascii(Case::new()), "nothing said");
+    assert!(!ascii(Case::new().env("LC_ALL", "C").flag("ascii", "false")), "the flag wins");
+}

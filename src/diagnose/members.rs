@@ -61,6 +61,7 @@ pub(super) fn not_serving(view: &ClusterView, _: &History, found: &mut Vec<Findi
         let names: Vec<_> = group.iter().map(|m| m.label()).collect();
         let detail = m.detail.as_ref().map_or_else(String::new, |d| format!(": {d}"));
         let line = format!("{} {}{detail}", names.join(", "), m.state.shown());
+        let subject = if m.id.is_none() || group.len() > 1 { Some(m.state.shown()) } else { None };
         let mut f = Finding::new(
             "member_not_serving",
             m.id.filter(|_| group.len() == 1),
@@ -69,6 +70,7 @@ pub(super) fn not_serving(view: &ClusterView, _: &History, found: &mut Vec<Findi
             next,
             "A member that does not serve counts against the quorum: the cluster survives only as long as a majority of voters does.",
         );
+        f.key.subject = subject.map(|state| if group.len() > 1 { state.to_owned() } else { m.label() });
         if group.len() > 1 {
             let reason =
                 |m: &&crate::model::MemberView| m.detail.as_ref().map(|d| format!("{}: {d}", m.label()));
@@ -89,14 +91,15 @@ pub(super) fn stray_endpoints(view: &ClusterView, _: &History, found: &mut Vec<F
             format!("{} leads to no member, {}{detail}", m.label(), m.state.shown()),
             "correct --endpoints",
             "The member list is known, and every member in it is watched by another way; this endpoint adds nothing.",
-        ));
+        ).about(m.label()));
     }
 }
 
 /// An even number of voters survives no more failures than one fewer would, and is harder to keep together.
 pub(super) fn even_voters(view: &ClusterView, _: &History, found: &mut Vec<Finding>) {
     let voters = view.voters();
-    if voters > 0 && voters.is_multiple_of(2) {
+    // Without a quorum nobody can be added or removed.
+    if view.outage().is_none() && voters > 0 && voters.is_multiple_of(2) {
         let line = format!("{voters} voters survive no more failures than {} would", voters - 1);
         found.push(Finding::new(
             "even_voters",
@@ -152,7 +155,17 @@ pub(super) fn versions(view: &ClusterView, _: &History, found: &mut Vec<Finding>
     for version in &versions {
         if inconsistent(version.raw()) {
             let line = format!("etcd {version} can lose consistency (3.5.0 to 3.5.5)");
-            found.push(Finding::new("version_known_bad", None, Severity::Warning, line, "upgrade to 3.5.6 or later", "etcd 3.5.0 to 3.5.5 can leave members with different data after a crash; 3.5.6 is the floor."));
+            found.push(
+                Finding::new(
+                    "version_known_bad",
+                    None,
+                    Severity::Warning,
+                    line,
+                    "upgrade to 3.5.6 or later",
+                    "etcd 3.5.0 to 3.5.5 can leave members with different data after a crash; 3.5.6 is the floor.",
+                )
+                .about(version.to_string()),
+            );
         } else if version.raw().starts_with("3.4.") || version.raw().starts_with("3.3.") {
             let line = format!("etcd {version} is out of support");
             found.push(Finding::new(
@@ -208,14 +221,31 @@ pub(super) fn conflicts(view: &ClusterView, _: &History, found: &mut Vec<Finding
         } else {
             Severity::Critical
         };
-        found.push(Finding::new(
-            "conflict",
+        let meaning =
+            "Members of one cluster agree on the cluster id, on who is a member, and on one leader a term.";
+        let (member, subject) = match conflict {
+            Conflict::OtherCluster { endpoint, .. } => (None, endpoint.to_string()),
+            Conflict::MemberListsDiffer { member } => (Some(*member), "member list".to_owned()),
+            Conflict::LeadersDiffer { .. } => (None, "leader".to_owned()),
+        };
+        found.push(Finding::new("conflict", member, severity, line, next, meaning).about(subject));
+    }
+}
+
+/// Four leaders or more in a quarter of an hour (mixin).
+pub(super) fn leader_changes(_: &ClusterView, history: &History, found: &mut Vec<Finding>) {
+    let changes = history.leader_changes();
+    if changes >= 4 {
+        let mut f = Finding::new(
+            "leader_changes",
             None,
-            severity,
-            line,
-            next,
-            "Members of one cluster agree on the cluster id, on who is a member, and on one leader a term.",
-        ));
+            Severity::Warning,
+            format!("another leader {changes} times in the last 15 min"),
+            "look at round trips, fsync and CPU of the leaders",
+            "Each election stops writes for about a second. Leaders are lost when heartbeats come too late: slow disks, a bad network, starved processes. Threshold from the etcd mixin.",
+        );
+        f.evidence.push("as seen from here; warning from 4 in 15 min".into());
+        found.push(f);
     }
 }
 
@@ -230,7 +260,15 @@ pub(super) fn certificates(view: &ClusterView, _: &History, found: &mut Vec<Find
             7..30 => Severity::Warning,
             _ => continue,
         };
-        let line = format!("{}: its certificate expires in {}", m.label(), crate::model::units::age(left));
+        let line = if certificate.not_after <= view.at {
+            format!(
+                "{}: its certificate expired on {}",
+                m.label(),
+                certificate.not_after.strftime("%Y-%m-%d")
+            )
+        } else {
+            format!("{}: its certificate expires in {}", m.label(), crate::model::units::age(left))
+        };
         found.push(Finding::new(
             "certificate_expires",
             m.id,

@@ -32,7 +32,9 @@ pub(super) fn alarms(view: &ClusterView, _: &History, found: &mut Vec<Finding>) 
             ),
         };
         let line = format!("{kind} raised by {raisers}: {what}");
-        found.push(Finding::new("alarm", None, Severity::Critical, line, next, meaning));
+        found.push(
+            Finding::new("alarm", None, Severity::Critical, line, next, meaning).about(kind.to_string()),
+        );
     }
 }
 
@@ -124,6 +126,27 @@ fn others<T>(over: &[T], label: impl Fn(&T) -> String) -> String {
         names if names.len() > 3 => format!("; {} members more too", names.len()),
         names => format!("; {} too", names.join(", ")),
     }
+}
+
+/// `/metrics` that cannot be had: no fsync, no proposals, before 3.6 no quota.
+pub(super) fn metrics(view: &ClusterView, _: &History, found: &mut Vec<Finding>) {
+    let without: Vec<&MemberView> =
+        view.members.iter().filter(|m| m.state.answers() && m.metrics_error.is_some()).collect();
+    let Some(m) = without.first() else { return };
+    let reason = m.metrics_error.as_ref().map(ToString::to_string).unwrap_or_default();
+    let quota = if without.iter().any(|m| m.quota().is_none()) { "; its quota is not known" } else { "" };
+    let mut f = Finding::new(
+        "metrics_missing",
+        None,
+        Severity::Note,
+        format!("{}: no /metrics: {reason}{}{quota}", m.label(), others(&without, |m| m.label())),
+        "name them with --metrics-url http://*:2381",
+        "fsync, proposals, round trips, the compaction floor, and before 3.6 the quota, come from /metrics alone.",
+    );
+    for m in &without {
+        f.evidence.extend(m.metrics_error.as_ref().map(|e| format!("{}: {e}", m.label())));
+    }
+    found.push(f);
 }
 
 /// One file more than twice another: a defrag reached only some members.

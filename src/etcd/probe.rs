@@ -101,7 +101,9 @@ impl Dialer {
         };
         let _ = timeout(LOOK, exchange).await;
         // A TLS alert (its first byte is 21) is no reply in plain text, though it may pass for one.
-        String::from_utf8(reply).ok().filter(|r| !r.is_empty() && !r.starts_with('\u{15}'))
+        // Neither are the frames of something that speaks HTTP/2 but no etcd.
+        let is_text = |r: &String| !r.lines().next().unwrap_or_default().chars().any(char::is_control);
+        String::from_utf8(reply).ok().filter(|r| !r.is_empty()).filter(is_text)
     }
 
     async fn raw_stream(&self, endpoint: &Endpoint) -> Result<super::stream::Stream, Fault> {

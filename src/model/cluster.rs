@@ -41,9 +41,9 @@ pub struct ClusterView {
     pub cluster_id: Option<ClusterId>,
     /// Sorted by name, then by id, then by endpoint: a row never jumps because a state changed.
     pub members: Vec<MemberView>,
-    /// The leader that the members with the highest term agree on.
+    /// The leader that most voters with the highest term name, unless it says itself that it leads no more.
     pub leader: Option<MemberId>,
-    /// The highest term reported by a member that answers.
+    /// The highest term reported by a voter that has a leader; without one, by any member that answers.
     pub term: Option<Term>,
     /// The highest revision reported by a member that answers (the last known one when none does).
     pub revision: Option<Revision>,
@@ -84,7 +84,7 @@ impl fmt::Display for Outage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let answer = |n: usize| if n == 1 { "answers" } else { "answer" };
         match *self {
-            Self::Unreachable => f.write_str("no member answers"),
+            Self::Unreachable => f.write_str("no member gives an answer to this host"),
             Self::QuorumLost { answering, voters, quorum } => {
                 write!(f, "{answering} of {voters} voters {}, {quorum} are needed", answer(answering))
             }
@@ -97,11 +97,10 @@ impl fmt::Display for Outage {
 }
 
 impl ClusterView {
-    /// Why nothing can be committed; none while a member has a leader, or while it is too early to tell.
+    /// Why nothing can be committed; none while a voter has a leader.
     ///
-    /// The quorum is called lost only when no member that answers has a leader: a member that cannot be
-    /// reached from here may well be reachable by the others, and a follower without a quorum loses its
-    /// leader within an election timeout.
+    /// The quorum is called lost only when no voter that answers has a leader, and too few of the others can be well: a
+    /// member that was never reached from here may well be reachable by the others.
     #[must_use]
     pub fn outage(&self) -> Option<Outage> {
         let connecting = self.members.iter().any(|m| m.state == MemberState::Connecting);
@@ -114,11 +113,7 @@ impl ClusterView {
             return None;
         }
         let (answering, voters) = (self.answering_voters(), self.voters());
-        // What cannot be asked may be well: its certificate or our password is wrong, or it was not asked yet.
-        let maybe = |m: &&MemberView| {
-            matches!(m.state, MemberState::Connecting | MemberState::Tls | MemberState::Auth)
-        };
-        let possible = answering + self.members.iter().filter(|m| m.is_voter()).filter(maybe).count();
+        let possible = answering + self.members.iter().filter(|m| m.is_voter() && m.may_be_well()).count();
         Some(match self.quorum() {
             Some(quorum) if possible < quorum => Outage::QuorumLost { answering, voters, quorum },
             _ => Outage::NoLeader { answering, voters },
@@ -189,10 +184,15 @@ impl ClusterView {
         }
     }
 
-    /// How many further voters may fail before the quorum is lost. 0 when it is lost already.
+    /// How many further voters may fail before the quorum is lost, as far as is known. 0 when it is lost already; none
+    /// when it cannot be told: a member that answers has a leader, so a quorum serves that is not all seen from here.
     #[must_use]
     pub fn can_lose(&self) -> Option<usize> {
-        Some(self.healthy_voters().saturating_sub(self.quorum()?))
+        let (healthy, quorum) = (self.healthy_voters(), self.quorum()?);
+        if healthy < quorum && self.outage().is_none() {
+            return None;
+        }
+        Some(healthy.saturating_sub(quorum))
     }
 
     /// The member with this id.
@@ -254,7 +254,7 @@ impl ClusterView {
     /// its own. It says something about what was typed, nothing about the cluster.
     #[must_use]
     pub fn is_stray(&self, m: &MemberView) -> bool {
-        !m.listed && m.status.is_none() && self.listed() > 0
+        !m.listed && !m.state.answers() && self.listed() > 0
     }
 
     /// Size and quota of the member whose file is the fullest; none where no quota is known.

@@ -36,6 +36,9 @@ pub struct FindingKey {
     pub rule: &'static str,
     /// The member, unless it is about the whole cluster.
     pub member: Option<MemberId>,
+    /// What it is about besides: an endpoint, a version, an alarm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
 }
 
 impl Finding {
@@ -50,13 +53,22 @@ impl Finding {
         meaning: &'static str,
     ) -> Self {
         Self {
-            key: FindingKey { rule, member },
+            key: FindingKey { rule, member, subject: None },
             severity,
             line,
             next: next.to_owned(),
             evidence: Vec::new(),
             meaning,
         }
+    }
+}
+
+impl Finding {
+    /// The same rule, the same member, but about something of its own.
+    #[must_use]
+    pub fn about(mut self, subject: impl Into<String>) -> Self {
+        self.key.subject = Some(subject.into());
+        self
     }
 }
 

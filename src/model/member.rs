@@ -191,9 +191,8 @@ pub struct Histogram {
 
 impl Histogram {
     /// The quantile `q` (0..1) of what was observed since `earlier`, by linear interpolation inside the
-    /// bucket as Prometheus' `histogram_quantile` does. `None` when nothing was observed in between, the
-    /// process restarted, or the answer lies in the open last bucket (then the highest bound is a floor
-    /// and is returned).
+    /// bucket as Prometheus' `histogram_quantile` does; the highest finite bound, which is a floor, when the answer
+    /// lies in the open last bucket. `None` when nothing was observed in between, or the process restarted.
     #[must_use]
     #[allow(clippy::cast_precision_loss)] // counts of observations between two scrapes
     pub fn quantile_since(&self, earlier: &Self, q: f64) -> Option<Duration> {
@@ -334,11 +333,24 @@ impl MemberView {
             endpoint.to_string()
         } else if let Some(url) = self.peer_urls.first() {
             // Never started: all that is known is where its peers will look for it.
-            format!("peer {url}")
+            let shown = url.to_string();
+            format!("peer {}", shown.split_once("://").map_or(shown.as_str(), |(_, host)| host))
         } else if let Some(id) = self.id {
             id.to_string()
         } else {
             "?".into()
+        }
+    }
+
+    /// Whether it may be well although it does not answer here: it was not asked yet, it answered but not to us, or it
+    /// never could be reached from here.
+    #[must_use]
+    pub const fn may_be_well(&self) -> bool {
+        match self.state {
+            MemberState::Connecting | MemberState::Tls | MemberState::Auth | MemberState::Failing => true,
+            // What was reached before and is gone now is gone for the others, too, more often than not.
+            MemberState::Unreachable => self.status.is_none(),
+            _ => false,
         }
     }
 

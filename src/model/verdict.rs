@@ -117,7 +117,8 @@ pub fn judge(view: &ClusterView, findings: &[Finding]) -> Verdict {
 /// `1 of 3 voters answers, 2 are needed`, and what ails the others. Members that only lack the leader are not at fault.
 fn outage_reason(view: &ClusterView, outage: Outage) -> String {
     let ailing = view.ailing();
-    let silent = ailing.iter().filter(|g| g[0].state != MemberState::NoLeader).map(|g| trouble(g));
+    let at_fault = |g: &&Vec<&MemberView>| !matches!(g[0].state, MemberState::NoLeader | MemberState::Slow);
+    let silent = ailing.iter().filter(at_fault).map(|g| trouble(g));
     std::iter::once(outage.to_string()).chain(silent).collect::<Vec<_>>().join("; ")
 }
 
@@ -146,10 +147,14 @@ fn waiting_for(view: &ClusterView) -> String {
     }
 }
 
-/// What ails members that do not serve, a phrase each or for all of a kind; slow ones included. A learner that was
-/// never started is missed by nobody.
+/// What ails members that do not serve, a phrase each or for all of a kind. Slow ones serve; a learner that was never
+/// started is missed by nobody.
 fn troubles(view: &ClusterView) -> Vec<String> {
-    let missed = |g: &&Vec<&MemberView>| g[0].state != MemberState::Unstarted || g[0].is_voter();
+    let missed = |g: &&Vec<&MemberView>| match g[0].state {
+        MemberState::Slow => false,
+        MemberState::Unstarted => g[0].is_voter(),
+        _ => true,
+    };
     view.ailing().iter().filter(missed).map(|g| trouble(g)).collect()
 }
 

@@ -44,6 +44,8 @@ const FINE_STEP: Duration = Duration::from_millis(900);
 pub const COARSE_SPAN: Duration = Duration::from_secs(24 * 3600);
 /// A sample that is older than this at the time of a view is none of that moment's.
 const STANDS: Duration = Duration::from_secs(5);
+/// How far back changes of the leader are counted, as in the etcd mixin.
+pub const LEADERS_SPAN: Duration = Duration::from_secs(15 * 60);
 const COARSE_STEP: Duration = Duration::from_secs(60);
 
 impl Ring {
@@ -64,18 +66,37 @@ impl Ring {
         push_into(&mut self.coarse, sample, COARSE_STEP, COARSE_SPAN);
     }
 
-    /// Growth per second of what `figure` picks over the last `window`, from the first and the last
-    /// sample in it. None with less than a third of the window known, or when the clock went back.
+    /// Growth per second of what `figure` picks over the last `window`: the slope of the line that fits all its samples
+    /// best, so that neither a single batch nor the last two points decide. None with less than a third of the window
+    /// known.
     #[must_use]
     #[allow(clippy::cast_precision_loss)] // rates for display and forecasts
     pub fn rate(&self, window: Duration, figure: impl Fn(&Sample) -> Option<i128>) -> Option<f64> {
-        let newest = self.fine.iter().rev().find(|s| figure(s).is_some())?;
-        let oldest = self.fine.iter().find(|s| figure(s).is_some() && apart(s.at, newest.at) <= window)?;
-        let span = apart(oldest.at, newest.at);
+        let (newest, last) = self.fine.iter().rev().find_map(|s| Some((s.at, figure(s)?)))?;
+        let points: Vec<(f64, f64)> = self
+            .fine
+            .iter()
+            .filter(|s| apart(s.at, newest) <= window)
+            .filter_map(|s| Some((s.at.duration_since(newest).as_secs_f64(), (figure(s)? - last) as f64)))
+            .collect();
+        let span = Duration::try_from_secs_f64(-points.first()?.0).ok()?;
         if span.is_zero() || span < window / 3 {
             return None;
         }
-        Some((figure(newest)? - figure(oldest)?) as f64 / span.as_secs_f64())
+        let n = points.len() as f64;
+        let (mean_x, mean_y) = points.iter().fold((0.0, 0.0), |(a, b), (x, y)| (a + x / n, b + y / n));
+        let (covariance, variance) = points
+            .iter()
+            .fold((0.0, 0.0), |(c, v), (x, y)| (c + (x - mean_x) * (y - mean_y), v + (x - mean_x).powi(2)));
+        (variance > 0.0).then(|| covariance / variance)
+    }
+
+    /// The round trip to show: the median of the last samples, which one slow answer does not move.
+    #[must_use]
+    pub fn ping(&self) -> Option<Duration> {
+        let mut last: Vec<_> = self.fine.iter().rev().take(9).filter_map(|s| s.latency).collect();
+        last.sort_unstable();
+        last.get(last.len() / 2).copied()
     }
 }
 
@@ -125,12 +146,23 @@ fn push_into(ring: &mut VecDeque<Sample>, sample: Sample, step: Duration, span: 
 pub struct History {
     rings: BTreeMap<MemberId, Ring>,
     latest: Option<Timestamp>,
+    leader: Option<MemberId>,
+    /// When another leader was seen than before, within [`LEADERS_SPAN`].
+    leader_changes: VecDeque<Timestamp>,
 }
 
 impl History {
     /// Takes the figures of every member that answers. What a silent member said last is not a new sample.
     pub fn push(&mut self, view: &ClusterView) {
         self.latest = Some(view.at);
+        if let Some(leader) = view.leader
+            && self.leader.replace(leader).is_some_and(|before| before != leader)
+        {
+            self.leader_changes.push_back(view.at);
+        }
+        while self.leader_changes.front().is_some_and(|t| apart(*t, view.at) > LEADERS_SPAN) {
+            self.leader_changes.pop_front();
+        }
         for m in &view.members {
             let (Some(id), Some(status)) = (m.id, &m.status) else { continue };
             if !m.state.answers() && m.state != MemberState::Defragmenting {
@@ -170,10 +202,10 @@ impl History {
             .and_then(|r| r.rate(Duration::from_secs(60), |s| s.revision.map(|r| i128::from(r.0))))
     }
 
-    /// When the last view came.
+    /// How often another leader was seen within [`LEADERS_SPAN`].
     #[must_use]
-    pub const fn latest(&self) -> Option<Timestamp> {
-        self.latest
+    pub fn leader_changes(&self) -> usize {
+        self.leader_changes.len()
     }
 }
 

@@ -6,17 +6,23 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::conclude::conclude;
-use super::source::{Body, Report};
-use crate::etcd::{Fault, ListedMember};
-use crate::model::member::{MetricsSample, PeerCertificate, SLOW_AFTER};
-use crate::model::units::age;
+use super::source::Report;
+use super::told::Source;
+use crate::etcd::ListedMember;
+use crate::model::endpoint::Transport;
+use crate::model::member::SLOW_AFTER;
 use crate::model::{
-    ClusterId, ClusterView, Conflict, Endpoint, ForeignText, MemberId, MemberState, MemberStatus, MemberView,
-    RaftIndex,
+    ClusterId, ClusterView, Conflict, Endpoint, ForeignText, MemberId, MemberState, MemberView,
 };
 
 /// Two lists that differ for longer than two refreshes differ for good.
 const SETTLING: Duration = Duration::from_secs(12);
+/// Members that name different leaders for longer than this are not just in the middle of an election.
+const ELECTION: Duration = Duration::from_secs(3);
+/// Sources for advertised urls: no etcd cluster has so many members, but a reply may claim it.
+const MAX_SOURCES: usize = 64;
+/// A scrape that is older than this says nothing about now.
+const METRICS_STAND: Duration = Duration::from_secs(20);
 /// Advertised urls of one member that are tried.
 const MAX_ADVERTISED: usize = 2;
 
@@ -24,132 +30,46 @@ const MAX_ADVERTISED: usize = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(usize);
 
-/// One endpoint and what came from it.
-#[derive(Debug)]
-struct Source {
-    endpoint: Endpoint,
-    /// Typed by the user or found on the host; false for a url of the member list.
-    typed: bool,
-    state: MemberState,
-    detail: Option<ForeignText>,
-    since: Timestamp,
-    /// How long the call that is not answered yet has been waiting.
-    silent_for: Option<Duration>,
-    latency: Option<Duration>,
-    status: Option<(MemberStatus, Timestamp)>,
-    /// The member list as it knows it.
-    list: Option<ToldList>,
-    /// Why it did not tell one.
-    list_refused: Option<ForeignText>,
-    /// Since when that names other members than the list that is shown.
-    list_differs_since: Option<Timestamp>,
-    certificate: Option<PeerCertificate>,
-    metrics: Option<(MetricsSample, Timestamp)>,
-    metrics_before: Option<MetricsSample>,
-    metrics_error: Option<ForeignText>,
-    /// Has reported since the tick began.
-    reported: bool,
-}
-
-/// A member list, and how much its teller had applied when it was asked: a change of membership is an entry of the log.
-#[derive(Debug)]
-struct ToldList {
-    members: Vec<ListedMember>,
-    applied: RaftIndex,
-    at: Timestamp,
-}
-
-impl Source {
-    fn new(endpoint: Endpoint, typed: bool, now: Timestamp) -> Self {
-        Self {
-            endpoint,
-            typed,
-            state: MemberState::Connecting,
-            detail: None,
-            since: now,
-            silent_for: None,
-            latency: None,
-            status: None,
-            list: None,
-            list_refused: None,
-            list_differs_since: None,
-            certificate: None,
-            metrics: None,
-            metrics_before: None,
-            metrics_error: None,
-            reported: false,
-        }
-    }
-
-    fn forget(&mut self) {
-        self.status = None;
-        self.list = None;
-        self.list_differs_since = None;
-        self.metrics = None;
-        self.metrics_before = None;
-    }
-
-    fn member(&self) -> Option<MemberId> {
-        self.status.as_ref().map(|(s, _)| s.member_id)
-    }
-
-    /// Whether figures of the member `id` are those of somebody else.
-    fn is_not(&self, id: Option<MemberId>) -> bool {
-        self.member().is_some_and(|ours| id.is_some_and(|id| id != ours))
-    }
-
-    fn cluster(&self) -> Option<ClusterId> {
-        self.status.as_ref().map(|(s, _)| s.cluster_id)
-    }
-
-    /// The state; but a member that says in its `/metrics` that it rewrites its file is not hung.
-    fn told_state(&self) -> (MemberState, Option<ForeignText>) {
-        let inflight =
-            |(m, at): &(MetricsSample, Timestamp)| *at >= self.since && m.defrag_inflight == Some(true);
-        match self.silent_for {
-            Some(silent)
-                if self.state == MemberState::Hung && self.metrics.as_ref().is_some_and(inflight) =>
-            {
-                let text = format!(
-                    "a defragmentation runs there for {}; it answers again when that ends",
-                    age(silent)
-                );
-                (MemberState::Defragmenting, Some(ForeignText::new(text)))
-            }
-            _ => (self.state, self.detail.clone()),
-        }
-    }
-
-    fn enter(&mut self, state: MemberState, detail: Option<ForeignText>, at: Timestamp) {
-        if self.state != state {
-            let reason = detail.as_ref().map(ToString::to_string).unwrap_or_default();
-            tracing::info!(endpoint = %self.endpoint, state = state.word(), was = self.state.word(), reason);
-            self.state = state;
-            self.since = at;
-        }
-        self.detail = detail;
-    }
-}
-
 /// Folds reports into views.
 #[derive(Debug)]
 pub struct Merger {
     sources: BTreeMap<SourceId, Source>,
     next: usize,
     started: BTreeSet<SourceId>,
+    /// Since when members name different leaders.
+    leaders_differ_since: Option<Timestamp>,
+    /// Advertised urls without TLS are not used: what was typed is reached over TLS.
+    only_tls: bool,
 }
 
 impl Merger {
     /// For the endpoints that were typed. The same address twice is one.
     #[must_use]
     pub fn new(endpoints: &[Endpoint]) -> Self {
-        let mut merger = Self { sources: BTreeMap::new(), next: 0, started: BTreeSet::new() };
+        let mut merger = Self {
+            sources: BTreeMap::new(),
+            next: 0,
+            started: BTreeSet::new(),
+            leaders_differ_since: None,
+            only_tls: false,
+        };
         for endpoint in endpoints {
             if !merger.sources.values().any(|s| s.endpoint.same_address(endpoint)) {
                 merger.add(endpoint.clone(), true);
             }
         }
         merger
+    }
+
+    /// Keeps to TLS: an advertised `http://` url must not make us send a password in the clear.
+    #[must_use]
+    pub const fn only_tls(mut self, only_tls: bool) -> Self {
+        self.only_tls = only_tls;
+        self
+    }
+
+    fn may_use(&self, url: &Endpoint) -> bool {
+        !self.only_tls || url.transport() != Transport::Plain
     }
 
     fn add(&mut self, endpoint: Endpoint, typed: bool) {
@@ -192,7 +112,8 @@ impl Merger {
     pub fn forget_task(&mut self, id: SourceId) {
         self.started.remove(&id);
         if let Some(source) = self.sources.get_mut(&id) {
-            source.enter(MemberState::Connecting, None, Timestamp::now());
+            let detail = "a polling task of etcdtop failed and was started again; --log-file tells why";
+            source.enter(MemberState::Connecting, Some(ForeignText::from(detail)), Timestamp::now());
         }
     }
 
@@ -206,14 +127,17 @@ impl Merger {
             let mut typed = self.sources.values().filter(|s| s.typed && leads_to(s, member.id, &urls));
             let served_by_typed = typed.any(|s| s.state.answers() || s.state == MemberState::Connecting);
             if !served_by_typed {
-                wanted.extend(urls.into_iter().take(MAX_ADVERTISED));
+                wanted.extend(urls.into_iter().filter(|u| self.may_use(u)).take(MAX_ADVERTISED));
             }
         }
+        wanted.truncate(MAX_SOURCES);
         wanted
     }
 
     /// Marks the start of a tick: every source is expected to report.
-    pub fn begin_tick(&mut self) {
+    pub fn begin_tick(&mut self, now: Timestamp) {
+        let differ = self.raw_view(now).conflicts.iter().any(|c| matches!(c, Conflict::LeadersDiffer { .. }));
+        self.leaders_differ_since = differ.then(|| self.leaders_differ_since.unwrap_or(now));
         for source in self.sources.values_mut() {
             source.reported = false;
         }
@@ -243,57 +167,9 @@ impl Merger {
     /// Takes what a source has to say.
     pub(super) fn apply(&mut self, report: Report) {
         let Some(source) = self.sources.get_mut(&report.source) else { return };
-        match report.body {
-            Body::Status(status, latency) => {
-                source.reported = true;
-                source.silent_for = None;
-                source.latency = Some(latency);
-                let state = match status.leader {
-                    None => MemberState::NoLeader,
-                    Some(_) if latency > SLOW_AFTER => MemberState::Slow,
-                    Some(_) => MemberState::Ok,
-                };
-                let detail = (state == MemberState::Slow).then(|| {
-                    let took = crate::model::units::latency(latency);
-                    ForeignText::new(format!("Status took {took}"))
-                });
-                source.enter(state, detail, report.at);
-                if source.member() != Some(status.member_id) {
-                    // A load balancer, or another member behind the same address: nothing else is known of it.
-                    source.forget();
-                }
-                source.status = Some((*status, report.at));
-                self.forget_former_cluster();
-            }
-            Body::Failed(fault) => {
-                source.reported = true;
-                source.silent_for = match fault {
-                    Fault::Hung { after } => Some(after),
-                    _ => None,
-                };
-                source.enter(fault.state(), Some(ForeignText::new(fault.to_string())), report.at);
-            }
-            Body::Members(Ok(members)) => {
-                let applied = source.status.as_ref().map_or(RaftIndex(0), |(s, _)| s.raft_applied_index);
-                source.list = Some(ToldList { members, applied, at: report.at });
-                source.list_refused = None;
-                self.compare_lists(report.at);
-            }
-            Body::Members(Err(fault)) => source.list_refused = Some(ForeignText::new(fault.to_string())),
-            Body::Certificate(certificate) => source.certificate = Some(certificate),
-            Body::Metrics(Ok(sample)) if source.is_not(sample.server_id) => {
-                let other = sample.server_id.map_or_else(String::new, |id| id.to_string());
-                source.metrics_error = Some(ForeignText::new(format!(
-                    "its /metrics are those of member {other}: with --metrics-url, write * for the host"
-                )));
-            }
-            Body::Metrics(Ok(sample)) => {
-                source.metrics_error = None;
-                source.metrics_before =
-                    source.metrics.replace((*sample, report.at)).map(|(before, _)| before);
-            }
-            Body::Metrics(Err(reason)) => source.metrics_error = Some(ForeignText::new(reason)),
-        }
+        source.take(report.body, report.at);
+        self.forget_former_cluster();
+        self.compare_lists(report.at);
     }
 
     /// The cluster that is shown: that of the first endpoint that ever answered, as long as any endpoint of it
@@ -375,6 +251,14 @@ impl Merger {
     /// The view at `now`.
     #[must_use]
     pub fn view(&self, now: Timestamp) -> ClusterView {
+        let mut view = self.raw_view(now);
+        let lasts =
+            self.leaders_differ_since.is_some_and(|t| now.duration_since(t).unsigned_abs() >= ELECTION);
+        view.conflicts.retain(|c| lasts || !matches!(c, Conflict::LeadersDiffer { .. }));
+        view
+    }
+
+    fn raw_view(&self, now: Timestamp) -> ClusterView {
         let list = self.list();
         let mut used = BTreeSet::new();
         let mut members = Vec::new();
@@ -392,9 +276,9 @@ impl Merger {
             }
         }
         for (member, ids) in rest {
-            members.extend(self.row(&ids).map(|row| MemberView { id: member, ..row }));
+            members.extend(self.row(&ids, now).map(|row| MemberView { id: member, ..row }));
         }
-        members.extend(silent.iter().filter_map(|id| self.row(&[*id])));
+        members.extend(silent.iter().filter_map(|id| self.row(&[*id], now)));
         let rank = |m: &MemberView| (!m.listed, m.name.is_empty(), m.name.clone(), m.id);
         members.sort_by_cached_key(rank);
         let mut ours = self.sources.values().filter(|s| s.state.answers() && self.in_cluster(s));
@@ -411,8 +295,9 @@ impl Merger {
             .map(|(id, _)| *id)
             .collect();
         used.extend(&ids);
-        let mut row = self.row(&ids).unwrap_or_else(|| {
+        let mut row = self.row(&ids, now).unwrap_or_else(|| {
             let mut row = MemberView::unknown(now);
+            // Nobody was asked, so nothing is known of since when.
             if listed.unstarted() {
                 row.state = MemberState::Unstarted;
             } else {
@@ -444,6 +329,9 @@ impl Merger {
             Some((u, source.member()?))
         });
         match taken {
+            None if urls.iter().any(|u| !self.may_use(u)) => {
+                "it advertises a url without TLS, and what you typed has TLS: not used, so that nothing goes out in the clear".into()
+            }
             Some((url, member)) => {
                 format!("its advertised url {url} leads to member {member}: each member needs its own")
             }
@@ -452,7 +340,7 @@ impl Merger {
     }
 
     /// A row from the best of several sources that lead to the same member. None for no source.
-    fn row(&self, ids: &[SourceId]) -> Option<MemberView> {
+    fn row(&self, ids: &[SourceId], now: Timestamp) -> Option<MemberView> {
         let candidates = ids.iter().filter_map(|id| self.sources.get(id));
         let best = candidates.clone().rev().max_by_key(|s| preference(s))?;
         // Figures of another way to the same member are better than none.
@@ -477,7 +365,14 @@ impl Merger {
             status: figures.map(|(s, _)| s.clone()),
             status_at: figures.map(|(_, at)| *at),
             metrics: metrics.and_then(|s| s.metrics.as_ref().map(|(m, _)| m.clone())),
-            metrics_before: metrics.and_then(|s| s.metrics_before.clone()),
+            // Rates and quantiles are of the last two scrapes: when those end, so do they.
+            metrics_before: metrics
+                .filter(|s| {
+                    s.metrics
+                        .as_ref()
+                        .is_some_and(|(_, at)| now.duration_since(*at).unsigned_abs() < METRICS_STAND)
+                })
+                .and_then(|s| s.metrics_before.clone()),
             metrics_at: metrics.and_then(|s| s.metrics.as_ref().map(|(_, at)| *at)),
             metrics_error: best.metrics_error.clone(),
             certificate: best.certificate.clone(),

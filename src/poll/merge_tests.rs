@@ -4,8 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::etcd::Fault;
+use crate::model::member::MetricsSample;
 use crate::model::verdict::judge;
-use crate::model::{Bytes, RaftIndex, Revision, Role, Term, VerdictKind};
+use crate::model::{Bytes, MemberStatus, RaftIndex, Revision, Role, Term, VerdictKind};
+use crate::poll::source::Body;
 
 const T0: i64 = 1_800_000_000;
 

@@ -8,6 +8,7 @@ mod conclude;
 pub mod history;
 pub mod merge;
 mod source;
+mod told;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -62,7 +63,8 @@ impl Poll {
     /// Starts polling. Must be called inside a tokio runtime; returns at once, before anything is connected.
     #[must_use]
     pub fn start(options: Options) -> Self {
-        let merger = Merger::new(&options.endpoints);
+        let all_tls = options.endpoints.iter().all(|e| options.dialer.uses_tls(e));
+        let merger = Merger::new(&options.endpoints).only_tls(all_tls && !options.endpoints.is_empty());
         let (views_tx, views) = watch::channel(Arc::new(merger.view(Timestamp::now())));
         let (settled_tx, settled) = watch::channel(false);
         let (commands, commands_rx) = mpsc::unbounded_channel();
@@ -169,7 +171,7 @@ impl Supervisor {
             self.merger.forget_task(id);
         }
         self.reconcile();
-        self.merger.begin_tick();
+        self.merger.begin_tick(Timestamp::now());
         self.tick.send_modify(|n| *n += 1);
     }
 

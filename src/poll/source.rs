@@ -89,6 +89,11 @@ impl SourceTask {
                 every,
             };
             tasks.push(tokio::spawn(scraper.run()));
+        } else if metrics_every.is_some() {
+            let reason = "--metrics-url does not go with this endpoint".to_owned();
+            let report = Report { source: id, at: Timestamp::now(), body: Body::Metrics(Err(reason)) };
+            // Full only when the supervisor is far behind, and then it is told by what is missing.
+            let _ = voice.reports.try_send(report);
         }
         let poller = Poller {
             endpoint,
@@ -239,6 +244,8 @@ impl Poller {
             }
             Err(Fault::Hung { after }) => {
                 let since = *self.silent_since.get_or_insert_with(|| Instant::now() - after);
+                // Each attempt is a connection that etcd complains of when it wakes up.
+                self.retry.failed();
                 self.fail(Fault::Hung { after: since.elapsed() }).await;
                 false
             }
@@ -321,7 +328,7 @@ impl Poller {
         let mut call = pin!(connection.status(self.dialer.access().command_timeout.max(HUNG_AFTER * 2)));
         tokio::select! {
             result = &mut call => return result,
-            () = sleep_until(started + SLOW_AFTER) => {}
+            () = sleep_until(started + self.patience(SLOW_AFTER)) => {}
         }
         // Silent so far. Does the host still accept connections? A stopped process does: the kernel answers.
         let probe = self.dialer.accepts(&self.endpoint, HUNG_AFTER.saturating_sub(SLOW_AFTER));
@@ -399,8 +406,8 @@ impl Scraper {
 
 /// The endpoint that serves `/metrics`: the client url, or `--metrics-url` with `*` for the member's own host.
 fn metrics_endpoint(endpoint: &Endpoint, metrics_url: Option<&str>) -> Option<Endpoint> {
-    match metrics_url {
-        None => Some(endpoint.clone()),
-        Some(url) => Endpoint::parse(&url.replace('*', endpoint.host())).ok(),
-    }
+    let Some(url) = metrics_url else { return Some(endpoint.clone()) };
+    let host = endpoint.host();
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    Endpoint::parse(&url.replace('*', &host)).ok()
 }

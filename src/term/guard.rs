@@ -76,8 +76,10 @@ impl Guard {
                 tracing::error!("a background task failed: {info}");
             }
         }));
+        // From here on the terminal is given back however this ends.
+        let guard = Self(());
         enter()?;
-        Ok(Self(()))
+        Ok(guard)
     }
 
     /// Gives the terminal back, for a while or for good.
@@ -124,8 +126,8 @@ fn enter() -> io::Result<()> {
         // believes that it is still raw.
         let _ = disable_raw_mode();
     }
-    enable_raw_mode()?;
     HELD.store(true, Ordering::SeqCst);
+    enable_raw_mode()?;
     write_all(sequence(&[&EnterAlternateScreen, &Hide, &EnableBracketedPaste]).as_bytes())
 }
 

@@ -208,6 +208,33 @@ fn views_and_overlays() {
 }
 
 #[test]
+fn frozen_shows_one_moment() {
+    let mut s = state(&[healthy(3), healthy(3)]);
+    press(&mut s, "p");
+    for keys in ["1", "2", "3", "4", "7"] {
+        press(&mut s, keys);
+        let before = text(&mut s, 120, 40);
+        for second in 10..30 {
+            let mut view = with_state(healthy(3), 1, MemberState::Hung, "accepts TCP");
+            view.at = view.at.checked_add(Duration::from_secs(second)).unwrap();
+            view.revision = Some(crate::model::Revision(2_000_000));
+            for m in &mut view.members {
+                (m.status_at, m.latency) = (Some(view.at), Some(Duration::from_millis(second)));
+            }
+            update(&mut s, Msg::View(Arc::new(view)));
+            update(
+                &mut s,
+                Msg::Tick(crate::testing::noon().checked_add(Duration::from_secs(second)).unwrap()),
+            );
+        }
+        let body = |t: &str| t.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+        let after = text(&mut s, 120, 40);
+        assert_eq!(body(&before), body(&after), "{keys}");
+        assert!(after.lines().next().unwrap().contains("FROZEN, 2 new"), "{after}");
+    }
+}
+
+#[test]
 fn ascii_looks_the_same_in_ascii() {
     for (name, views) in FIXTURES.iter().filter(|(name, _)| *name != "hostile") {
         let mut s = state(&views());

@@ -85,7 +85,8 @@ fn nobody_reachable_is_4_with_the_reason() {
         (&Value::Null, &Value::Null),
         "not known is null"
     );
-    assert_eq!(run(&["health", "--endpoints", "127.0.0.1:1"]).code, 3);
+    assert_eq!(run(&["health", "--endpoints", "127.0.0.1:1"]).code, 2, "down for whoever asks");
+    assert_eq!(run(&["health", "--cacert", "/no/such"]).code, 3, "wrong settings say nothing of the cluster");
 }
 
 #[test]

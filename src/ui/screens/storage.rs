@@ -118,7 +118,10 @@ fn facts(state: &State, member: Option<&MemberView>, ring: Option<&Ring>) -> Vec
         view.compact_revision.map_or_else(|| "nothing yet, or no /metrics".into(), |r| grouped(positive(r))),
     ));
     if let (Some(head), Some(floor)) = (view.revision, view.compact_revision) {
-        facts.push(("revisions kept", grouped(u64::try_from(head.0 - floor.0).unwrap_or_default())));
+        facts.push((
+            "revisions kept",
+            grouped(u64::try_from(head.0.saturating_sub(floor.0)).unwrap_or_default()),
+        ));
     }
     let rate = state.history.revision_rate();
     facts.push((

@@ -30,7 +30,7 @@ pub(super) fn latest(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     if state.timeline.is_empty() {
         canvas.text(inner, 1, "nothing happened yet", canvas.theme.dim);
     }
-    for (y, event) in (0..inner.height).zip(state.timeline.iter().rev()) {
+    for (y, event) in (0..inner.height).zip(state.timeline.iter().rev().skip(state.unseen())) {
         entry(state, canvas, row(inner, y), event, "%H:%M:%S");
     }
 }

@@ -6,8 +6,8 @@ use ratatui::layout::Rect;
 
 use crate::app::State;
 use crate::app::update::AGE_STEP;
+use crate::model::Outage;
 use crate::model::units::{age, grouped, percent};
-use crate::model::{Outage, VerdictKind};
 use crate::ui::canvas::{Canvas, row, width, wrap};
 
 /// Rows: the verdict, what is true of the cluster, and the reason, in up to two rows.
@@ -32,11 +32,15 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let first = row(area, 0);
     let v = &state.verdict;
     // The right end first: the verdict may take all that is left of it.
-    let mode = if state.access.read_only.is_some() { " READ-ONLY MODE " } else { "" };
-    let frozen = if state.frozen() { " FROZEN " } else { "" };
+    let mode = if state.access.read_only.is_some() { " VIEW ONLY " } else { "" };
+    let frozen = match state.unseen() {
+        _ if !state.frozen() => String::new(),
+        0 => " FROZEN ".to_owned(),
+        n => format!(" FROZEN, {n} new "),
+    };
     let lab = if state.access.lab { " LAB " } else { "" };
     let clock = state.now.to_zoned(state.zone.clone()).strftime("%H:%M").to_string();
-    let badges: Vec<_> = [lab, frozen, mode].into_iter().filter(|b| !b.is_empty()).collect();
+    let badges: Vec<_> = [lab, &frozen, mode].into_iter().filter(|b| !b.is_empty()).collect();
     let right: u16 = badges.iter().map(|b| width(b) + 1).sum::<u16>() + width(&clock) + 1;
     let mut x = area.width.saturating_sub(right);
     let room = Rect { width: x.saturating_sub(1), ..first };
@@ -112,7 +116,8 @@ fn facts(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     }
     // Of a cluster that cannot be reached nothing is known: it may well take writes.
     if view.ever_answered() && view.outage() != Some(Outage::Unreachable) {
-        facts.push(if v_writes(state) { "takes writes".into() } else { "no writes".into() });
+        let writes = if state.verdict.kind.takes_writes() { "takes writes" } else { "no writes" };
+        facts.push(writes.to_owned());
     }
     if !state.access.origin.is_empty() {
         facts.push(state.access.origin.clone());
@@ -144,10 +149,6 @@ fn pace(state: &State) -> Option<String> {
     }
     let polled = format!("polled {} ago", age(ago));
     Some(every.map_or(polled.clone(), |every| format!("{polled}, {every}")))
-}
-
-const fn v_writes(state: &State) -> bool {
-    matches!(state.verdict.kind, VerdictKind::Healthy | VerdictKind::Warning | VerdictKind::Degraded)
 }
 
 /// Two significant digits, so that a steady rate stands still.
