@@ -314,6 +314,20 @@ fn a_restored_cluster_replaces_the_one_that_is_gone() {
 }
 
 #[test]
+fn what_is_typed_with_tls_never_leads_to_a_url_without() {
+    let mut w = World(Merger::new(&[endpoint("https://m1:2379")]).only_tls(true), 0);
+    let mut list = three();
+    list[1].client_urls = vec!["https://10.0.0.2:2379".into()];
+    w.answers("https://m1:2379", status(1, 1)).lists("https://m1:2379", list);
+    let started: Vec<_> = w.0.sources.values().map(|s| s.endpoint.to_string()).collect();
+    assert!(started.contains(&"https://10.0.0.2:2379".into()), "{started:?}");
+    assert!(!started.iter().any(|e| e.starts_with("http://")), "{started:?}");
+    let view = w.view();
+    let m3 = view.members.iter().find(|m| m.label() == "m3").unwrap();
+    assert!(m3.detail.as_ref().unwrap().raw().contains("without TLS"), "{m3:?}");
+}
+
+#[test]
 fn a_learner_alone_elects_nobody() {
     let mut w = World::typed(&["http://10.0.0.1:2379", "http://10.0.0.2:2379", "http://10.0.0.3:2379"]);
     let mut list = three();

@@ -98,12 +98,21 @@ const PALETTE: [(u8, u8, u8); 16] = [
     (255, 255, 255),
 ];
 
+/// The nearest of the 16, as people see it: a colour stays a colour, of its hue, and grey stays grey. The plain distance
+/// in RGB would turn a soft green into the grey of unimportant text.
 fn nearest16((r, g, b): (u8, u8, u8)) -> u8 {
-    let distance = |(pr, pg, pb): (u8, u8, u8)| {
-        let d = |a: u8, b: u8| u32::from(a.abs_diff(b)).pow(2);
-        d(r, pr) + d(g, pg) + d(b, pb)
-    };
-    (0_u8..16).min_by_key(|n| distance(PALETTE[usize::from(*n)])).unwrap_or(7)
+    let (most, least) = (r.max(g).max(b), r.min(g).min(b));
+    if most - least < 40 {
+        return match most {
+            0..96 => 8, // a dark background that must differ from black
+            96..180 => 7,
+            _ => 15,
+        };
+    }
+    // More than half of the way from the weakest to the strongest channel: that one is in the colour.
+    let middle = least + (most - least) / 2;
+    let hue = u8::from(r > middle) | u8::from(g > middle) << 1 | u8::from(b > middle) << 2;
+    if most > 200 { hue + 8 } else { hue }
 }
 
 #[cfg(test)]
@@ -129,6 +138,10 @@ mod tests {
         assert_eq!(sgr(Color::Indexed(208), 30, Depth::Ansi256).as_deref(), Some("38;5;208"));
         assert_eq!(sgr(Color::Indexed(196), 30, Depth::Ansi16).as_deref(), Some("91"));
         assert_eq!(sgr(Color::Red, 40, Depth::Ansi16).as_deref(), Some("41"));
+        // Soft green, amber, salmon, sky blue, grey, a dark background: each still what it is.
+        for (n, ansi) in [(78, "92"), (221, "93"), (203, "91"), (75, "94"), (244, "37"), (236, "90")] {
+            assert_eq!(sgr(Color::Indexed(n), 30, Depth::Ansi16).as_deref(), Some(ansi), "{n}");
+        }
         assert_eq!(sgr(Color::Red, 30, Depth::Mono), None);
     }
 }

@@ -151,6 +151,28 @@ pub(super) fn fit(text: &str, columns: u16, ellipsis: &str) -> String {
     out
 }
 
+/// The text cut to `columns` in its middle: what tells two long names apart stands at their ends.
+pub(super) fn fit_middle(text: &str, columns: u16, ellipsis: &str) -> String {
+    let room = usize::from(columns).saturating_sub(ellipsis.width());
+    if text.width() <= usize::from(columns) {
+        return text.to_owned();
+    }
+    let head = fit_columns(text.chars(), room / 2);
+    let tail: String = fit_columns(text.chars().rev(), room - room / 2).chars().rev().collect();
+    head + ellipsis + &tail
+}
+
+/// As many characters as fit.
+fn fit_columns(chars: impl Iterator<Item = char>, columns: usize) -> String {
+    let mut used = 0;
+    chars
+        .take_while(|c| {
+            used += c.width().unwrap_or(0);
+            used <= columns
+        })
+        .collect()
+}
+
 /// Text padded to `columns`, to the left or to the right.
 pub(super) fn pad(text: &str, columns: u16, right: bool, ellipsis: &str) -> String {
     let shown = fit(text, columns, ellipsis);

@@ -270,7 +270,11 @@ fn every_member_has_its_state_as_a_word_even_at_80x24() {
         let mut s = state(&views());
         let shown = text(&mut s, 80, 24);
         for m in &s.view.members {
-            assert!(shown.contains(m.state.shown()), "{name}: {} is missing\n{shown}", m.state.shown());
+            let label = m.label();
+            let start: String = label.chars().take(5).collect();
+            let is_row =
+                |line: &&str| line.contains(&start) && line.contains(&format!(" {}", m.state.shown()));
+            assert!(shown.lines().any(|l| is_row(&l)), "{name}: {label} {}\n{shown}", m.state.shown());
         }
         assert!(shown.contains(&s.verdict.headline), "{name}:\n{shown}");
     }
@@ -285,6 +289,10 @@ fn nothing_from_a_cluster_moves_the_cursor() {
             let shown = text(&mut s, width, height);
             let bad = |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);
             assert!(!shown.chars().any(bad), "{keys}: {shown:?}");
+            if keys != "7" {
+                // Escaped, not dropped by whoever draws: one must be able to see that a name is hostile.
+                assert!(shown.contains("\\x1b[2J"), "{keys}: {shown}");
+            }
         }
     }
 }
@@ -332,6 +340,13 @@ proptest! {
         for key in keys.chars() {
             update(&mut s, Msg::Key(Key::parse(&key.to_string()).unwrap()));
         }
-        let _ = buffer(&s, width, height);
+        // In a larger buffer, so that what is drawn outside can be seen.
+        let area = Rect::new(3, 2, width, height);
+        let mut larger = Buffer::filled(Rect::new(0, 0, width + 6, height + 4), ratatui::buffer::Cell::new("~"));
+        draw(&s, area, &mut larger);
+        for (i, cell) in larger.content.iter().enumerate() {
+            let (x, y) = larger.pos_of(i);
+            prop_assert!(area.contains((x, y).into()) || cell.symbol() == "~", "{:?} at {},{}", cell.symbol(), x, y);
+        }
     }
 }

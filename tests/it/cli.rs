@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::support::clean_environment;
 use crate::support::cluster::{TestCluster, program};
 
 /// How a run ended.
@@ -27,13 +28,14 @@ pub fn run(args: &[&str]) -> Output {
 }
 
 pub fn run_with(args: &[&str], env: &[(&str, &str)]) -> Output {
-    let output = Command::new(program())
-        .args(args)
-        .env("XDG_CONFIG_HOME", "/nonexistent")
-        .envs(env.iter().copied())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let mut command = Command::new(program());
+    for (name, value) in clean_environment() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let output = command.args(args).envs(env.iter().copied()).stdin(Stdio::null()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Output { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
 }

@@ -1,5 +1,7 @@
 //! etcd 3.4, 3.5, 3.6 and 3.7, each compared with its own etcdctl; TLS and authentication.
 
+use std::time::Duration;
+
 use etcdtop::etcd::{Access, Credentials, TlsFiles};
 use etcdtop::lab::{Spec, Tls};
 use etcdtop::model::{MemberState, VerdictKind};
@@ -291,4 +293,40 @@ async fn a_member_of_3_6_comes_and_goes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_of_3_7_comes_and_goes() {
     a_member_comes_and_goes("3.7").await;
+}
+
+/// Why our own pause between keep-alive pings is never shorter than ten seconds.
+async fn pings_too_often_are_cut_off(version: &str) {
+    let cluster =
+        TestCluster::start(Spec { members: 1, version: Some(version.into()), ..Spec::default() }).await;
+    let options = |every| {
+        etcd_client::ConnectOptions::new()
+            .with_keep_alive(every, Duration::from_secs(5))
+            .with_keep_alive_while_idle(true)
+    };
+    // A watch on each connection: an idle one would not be missed.
+    let watch = async |every| {
+        let mut client =
+            etcd_client::Client::connect([cluster.endpoints_text()], Some(options(every))).await.unwrap();
+        let mut stream = client.watch("/nothing", None).await.unwrap();
+        assert!(stream.message().await.unwrap().unwrap().created());
+        (client, stream)
+    };
+    let (_often, mut cut) = watch(Duration::from_millis(200)).await;
+    let (_seldom, mut kept) = watch(Duration::from_secs(10)).await;
+    let end = tokio::time::timeout(crate::support::PATIENCE, cut.message()).await;
+    let end = end.unwrap_or_else(|_| panic!("etcd {version} did not mind pings every 200 ms"));
+    assert!(end.is_err(), "{version}: {end:?}");
+    let still_open = tokio::time::timeout(Duration::from_millis(100), kept.message()).await;
+    assert!(still_open.is_err(), "{version}: the other connection ended, too: {still_open:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pings_too_often_are_cut_off_by_3_4() {
+    Box::pin(pings_too_often_are_cut_off("3.4")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pings_too_often_are_cut_off_by_3_7() {
+    Box::pin(pings_too_often_are_cut_off("3.7")).await;
 }

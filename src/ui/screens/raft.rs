@@ -11,7 +11,7 @@ use crate::model::units::{age, grouped, latency};
 use crate::model::{MemberId, MemberView};
 use crate::poll::history::commit_rates;
 use crate::ui::canvas::{Canvas, below, pad, row, width};
-use crate::ui::widgets::{chart, members};
+use crate::ui::widgets::{chart, members, rows};
 
 /// What a column of the line of commits stands for.
 const STEP: Duration = Duration::from_secs(2);
@@ -22,16 +22,23 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         canvas.text(area, 1, nothing_shown(state, "no member is known yet"), canvas.theme.dim);
         return;
     }
-    let height = u16::try_from(shown.len() + 2).unwrap_or(u16::MAX).min(area.height);
-    let silent = shown.iter().filter(|i| silence(state, &state.view.members[**i]).is_some()).count();
-    let log_height = height.saturating_add(u16::try_from(silent).unwrap_or(u16::MAX)).min(area.height);
-    log(state, canvas, Rect { height: log_height, ..area }, &shown);
+    // All three tables show the same rows: as many as fit, around the selected one.
+    let notes =
+        |part: &[usize]| part.iter().filter(|i| silence(state, &state.view.members[**i]).is_some()).count();
+    let needed = |part: &[usize]| 3 * (part.len() + 2) + 2 + notes(part);
+    let mut part = shown.as_slice();
+    while part.len() > 1 && needed(part) > usize::from(area.height) {
+        part = rows::around(&shown, state.selected_row(), part.len() - 1);
+    }
+    let height = |lines: usize| u16::try_from(lines).unwrap_or(u16::MAX);
+    let log_height = height(part.len() + 2 + notes(part)).min(area.height);
+    log(state, canvas, Rect { height: log_height, ..area }, part, &rows::share(&shown, part));
     let rest = below(area, log_height + 1);
-    let counters_height = height.min(rest.height);
-    counters(state, canvas, Rect { height: counters_height, ..rest }, &shown);
+    let counters_height = height(part.len() + 2).min(rest.height);
+    counters(state, canvas, Rect { height: counters_height, ..rest }, part);
     let rest = below(rest, counters_height + 1);
-    if rest.height >= 4 {
-        peers(state, canvas, rest, &shown);
+    if rest.height >= 3 {
+        peers(state, canvas, rest, part);
     }
 }
 
@@ -58,7 +65,7 @@ fn table(
 ) -> Vec<(usize, Rect)> {
     let theme = canvas.theme;
     let ellipsis = canvas.glyphs.ellipsis;
-    let names = shown.iter().map(|i| width(&state.view.members[*i].label())).max().unwrap_or(4).clamp(6, 20);
+    let names = rows::names_width(state, 6, 20);
     let mut x = names + 4;
     canvas.text(area, 3, "MEMBER", theme.dim);
     for (title, w) in head {
@@ -66,14 +73,14 @@ fn table(
         x += w + 2;
     }
     let selected = state.selected_row();
-    let (mut rest, mut rows) = (below(area, 1), Vec::new());
+    let (mut rest, mut places) = (below(area, 1), Vec::new());
     for i in shown {
         let m = &state.view.members[*i];
         let line = row(rest, 0);
         rest = below(rest, 1);
-        rows.push((*i, line));
+        places.push((*i, line));
         let style = if m.state.answers() { theme.text } else { theme.dim };
-        canvas.text(line, 3, &canvas.fit(&m.label(), names), theme.strong);
+        canvas.text(line, 3, &rows::name(state, m, names, ellipsis), theme.strong);
         let mut x = names + 4;
         for ((_, w), cell) in head.iter().zip(cells(m)) {
             canvas.text(line, x, &pad(&cell, *w, true, ellipsis), style);
@@ -89,11 +96,11 @@ fn table(
             rest = below(rest, 1);
         }
     }
-    rows
+    places
 }
 
-fn log(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize]) {
-    let inner = canvas.section(area, "Log: what each member says of itself");
+fn log(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize], share: &str) {
+    let inner = canvas.section(area, &format!("Log: what each member says of itself{share}"));
     let dash = canvas.glyphs.dash.to_owned();
     let head = [("SAYS LEADER", 12), ("TERM", 6), ("COMMITTED", 13), ("APPLIED", 13), ("LAG", 8)];
     let cells = |m: &MemberView| {
@@ -107,9 +114,9 @@ fn log(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize]) {
             or_dash(m.lag.map(grouped)),
         ]
     };
-    let rows = table(state, canvas, inner, shown, &head, &cells, true);
+    let places = table(state, canvas, inner, shown, &head, &cells, true);
     // Committed entries a second, where there is room for a line of levels.
-    let names = shown.iter().map(|i| width(&state.view.members[*i].label())).max().unwrap_or(4).clamp(6, 20);
+    let names = rows::names_width(state, 6, 20);
     let used = names + 4 + head.iter().map(|(_, w)| w + 2).sum::<u16>();
     if inner.width < used + 16 {
         return;
@@ -118,7 +125,7 @@ fn log(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize]) {
     // Moves on by a column every step, not at every poll: less to repaint.
     let step = i64::try_from(STEP.as_secs()).unwrap_or(1);
     let now = Timestamp::from_second(state.now.as_second().div_euclid(step) * step).unwrap_or(state.now);
-    let lines: Vec<_> = rows
+    let lines: Vec<_> = places
         .iter()
         .filter_map(|(i, line)| {
             let ring = state.history.ring(state.view.members[*i].id?)?;

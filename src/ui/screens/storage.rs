@@ -12,10 +12,13 @@ use crate::model::{MemberStatus, MemberView};
 use crate::poll::history::{FINE_SPAN, Ring};
 use crate::ui::canvas::{Canvas, below, row, width};
 use crate::ui::widgets::bar::common_whole;
-use crate::ui::widgets::chart;
+use crate::ui::widgets::{chart, rows};
 
 /// Less history than this gives no forecast.
 const ENOUGH: Duration = Duration::from_secs(600);
+
+/// Rows of growth and revisions, their heading included.
+const FACTS: u16 = 6;
 
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     if state.rows().is_empty() {
@@ -27,15 +30,18 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let legend =
         format!("Files: in use {} reclaimable {} up to the quota {}", g.in_use, g.reclaimable, g.free);
     let shown = state.rows();
-    let bars = u16::try_from(shown.len() * 2 + 1).unwrap_or(u16::MAX);
-    let inner = canvas.section(Rect { height: bars.min(area.height), ..area }, &legend);
-    let names = shown.iter().map(|i| width(&state.view.members[*i].label())).max().unwrap_or(4).clamp(4, 20);
-    let whole = common_whole(&state.view.members);
+    // Two rows each, around the selected one; growth and revisions keep their place.
     let selected = state.selected_row();
-    for (y, i) in (0_u16..).step_by(2).zip(&shown) {
+    let part = rows::around(&shown, selected, usize::from(area.height.saturating_sub(FACTS + 2) / 2));
+    let bars = u16::try_from(part.len() * 2 + 1).unwrap_or(u16::MAX);
+    let legend = legend + &rows::share(&shown, part);
+    let inner = canvas.section(Rect { height: bars.min(area.height), ..area }, &legend);
+    let names = rows::names_width(state, 4, 20);
+    let whole = common_whole(&state.view.members);
+    for (y, i) in (0_u16..).step_by(2).zip(part) {
         let m = &state.view.members[*i];
         let line = row(inner, y);
-        canvas.text(line, 3, &canvas.fit(&m.label(), names), theme.strong);
+        canvas.text(line, 3, &rows::name(state, m, names, canvas.glyphs.ellipsis), theme.strong);
         bar_line(
             canvas,
             Rect { x: line.x + names + 4, width: line.width.saturating_sub(names + 5), ..line },

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use super::nothing_shown;
 use crate::app::State;
 use crate::model::Event;
-use crate::ui::canvas::{Canvas, row};
+use crate::ui::canvas::{Canvas, below, row, wrap};
 
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let matching: Vec<_> = state.entries().collect();
@@ -16,11 +16,17 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         return;
     }
     let skip = usize::from(state.scroll).min(matching.len() - 1);
-    for (y, event) in (0..inner.height).zip(matching.into_iter().skip(skip)) {
-        entry(state, canvas, row(inner, y), event, "%Y-%m-%d %H:%M:%S");
-        if y == 0 {
-            canvas.shade(row(inner, y), canvas.theme.selected);
+    let mut rest = inner;
+    for (i, event) in matching.into_iter().skip(skip).enumerate() {
+        if rest.height == 0 {
+            break;
         }
+        // The first is the selected one: shown whole, however long.
+        let used = entry(state, canvas, rest, event, "%Y-%m-%d %H:%M:%S", i == 0);
+        if i == 0 {
+            (0..used).for_each(|y| canvas.shade(row(rest, y), canvas.theme.selected));
+        }
+        rest = below(rest, used);
     }
 }
 
@@ -31,11 +37,19 @@ pub(super) fn latest(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         canvas.text(inner, 1, "nothing happened yet", canvas.theme.dim);
     }
     for (y, event) in (0..inner.height).zip(state.timeline.iter().rev().skip(state.unseen())) {
-        entry(state, canvas, row(inner, y), event, "%H:%M:%S");
+        entry(state, canvas, row(inner, y), event, "%H:%M:%S", false);
     }
 }
 
-fn entry(state: &State, canvas: &mut Canvas<'_>, area: Rect, event: &Event, format: &str) {
+/// Draws an entry at the top of `area`, in one row or `whole`; the rows that it took.
+fn entry(
+    state: &State,
+    canvas: &mut Canvas<'_>,
+    area: Rect,
+    event: &Event,
+    format: &str,
+    whole: bool,
+) -> u16 {
     let (theme, glyphs) = (canvas.theme, canvas.glyphs);
     let time = event.at.to_zoned(state.zone.clone()).strftime(format).to_string();
     let style = theme.severity(event.severity);
@@ -44,5 +58,12 @@ fn entry(state: &State, canvas: &mut Canvas<'_>, area: Rect, event: &Event, form
         1,
         &[(&time, theme.dim), (" ", theme.text), (glyphs.severity(event.severity), style), (" ", style)],
     );
-    canvas.text(area, x, &event.line, theme.text);
+    let lines =
+        if whole { wrap(&event.line, area.width.saturating_sub(x)) } else { vec![event.line.clone()] };
+    let mut used = 0;
+    for line in &lines {
+        canvas.text(row(area, used), x, line, theme.text);
+        used += 1;
+    }
+    used.max(1)
 }

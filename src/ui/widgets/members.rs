@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::bar::{self, Parts};
+use super::rows;
 use crate::app::State;
 use crate::model::units::{age, grouped, latency, percent};
 use crate::model::{MemberState, MemberView, Role};
@@ -184,9 +185,10 @@ pub(in crate::ui) fn note(state: &State, m: &MemberView) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
+/// Names get more room as long as there is nothing else to tell than an address.
 fn name_width(state: &State) -> u16 {
-    let longest = state.view.members.iter().map(|m| width(&m.label())).max().unwrap_or(4);
-    longest.clamp(5, 22)
+    let named = state.view.members.iter().any(|m| !m.name.is_empty());
+    rows::names_width(state, 5, if named { 22 } else { 34 })
 }
 
 fn endpoint_width(state: &State) -> u16 {
@@ -198,8 +200,11 @@ fn nothing(_: &State, canvas: &Canvas<'_>, _: &MemberView) -> (String, Style) {
     (String::new(), canvas.theme.text)
 }
 
-fn name(_: &State, canvas: &Canvas<'_>, m: &MemberView) -> (String, Style) {
-    (m.label(), if m.state.serves() { canvas.theme.strong } else { figures(canvas, m) })
+fn name(state: &State, canvas: &Canvas<'_>, m: &MemberView) -> (String, Style) {
+    (
+        rows::name(state, m, name_width(state), canvas.glyphs.ellipsis),
+        if m.state.serves() { canvas.theme.strong } else { figures(canvas, m) },
+    )
 }
 
 fn role(_: &State, canvas: &Canvas<'_>, m: &MemberView) -> (String, Style) {

@@ -6,3 +6,4 @@ pub(super) mod findings;
 pub(super) mod footer;
 pub(super) mod header;
 pub(super) mod members;
+pub(super) mod rows;

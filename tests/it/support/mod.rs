@@ -23,3 +23,16 @@ pub fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// What to set (or, with none, to take away) so that a run knows nothing of this machine's own configuration.
+pub fn clean_environment() -> Vec<(String, Option<String>)> {
+    // But where the etcds of the tests are.
+    let ours = |name: &String| {
+        (name.starts_with("ETCDCTL_") || name.starts_with("ETCDTOP_")) && name != "ETCDTOP_CACHE"
+    };
+    let mut changes: Vec<_> =
+        std::env::vars().map(|(name, _)| name).filter(ours).map(|n| (n, None)).collect();
+    changes.push(("XDG_CONFIG_HOME".into(), Some("/nonexistent".into())));
+    changes.push(("LC_ALL".into(), Some("C.UTF-8".into())));
+    changes
+}

@@ -37,7 +37,12 @@ impl Pty {
         let mut command = CommandBuilder::new(program());
         command.args(args);
         // Nothing of this machine's own configuration.
-        command.env("XDG_CONFIG_HOME", "/nonexistent");
+        for (name, value) in super::clean_environment() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            }
+        }
         command.env("TERM", "xterm-256color");
         command.env_remove("NO_COLOR");
         command.env_remove("COLORTERM");
@@ -112,11 +117,29 @@ impl Pty {
         wait_for("the end of etcdtop", || self.child.try_wait().unwrap())
     }
 
+    /// Whether the line discipline edits and echoes, as for a shell; raw while etcdtop holds the terminal.
+    pub fn is_cooked(&self) -> bool {
+        // ICANON and ECHO of Linux.
+        const COOKED: u32 = 0o2 | 0o10;
+        self.master.get_termios().unwrap().local_flags.bits() & COOKED == COOKED
+    }
+
+    /// Whether etcdtop holds the terminal.
+    pub fn is_taken(&self) -> bool {
+        !self.is_cooked() && self.seen.lock().unwrap().parser.screen().alternate_screen()
+    }
+
+    /// The terminal's device.
+    pub fn device(&self) -> std::path::PathBuf {
+        self.master.tty_name().unwrap()
+    }
+
     /// Whether the terminal is as a shell wants it.
     pub fn is_restored(&self) -> bool {
         let seen = self.seen.lock().unwrap();
         let screen = seen.parser.screen();
-        !screen.alternate_screen()
+        self.is_cooked()
+            && !screen.alternate_screen()
             && !screen.hide_cursor()
             && !screen.bracketed_paste()
             && screen.mouse_protocol_mode() == vt100::MouseProtocolMode::None
