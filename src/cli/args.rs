@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use super::lab::LabArgs;
@@ -120,46 +121,46 @@ pub enum ConfigCommand {
 #[command(next_help_heading = "Global flags")]
 pub struct GlobalArgs {
     /// Client endpoints, comma-separated; one is enough, the member list names the others
-    #[arg(long, global = true, value_name = "LIST")]
+    #[arg(long, global = true, value_name = "LIST", value_hint = ValueHint::Other)]
     pub endpoints: Vec<String>,
     /// Use this context of the config file
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", value_hint = ValueHint::Other)]
     pub context: Option<String>,
     /// Read this config file instead of the one in the XDG place
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
     /// Certificate authority that signed the servers' certificates
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub cacert: Option<String>,
     /// Client certificate
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub cert: Option<String>,
     /// Key of the client certificate
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub key: Option<String>,
     /// Name to expect in server certificates instead of the endpoint's host (tunnels)
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", value_hint = ValueHint::Other)]
     pub server_name: Option<String>,
     /// User, or user:password; the password is asked for if it is not given
     #[arg(long, global = true, value_name = "USER[:PASSWORD]")]
     pub user: Option<String>,
     /// Password (better: ETCDTOP_PASSWORD, password_file or the prompt; a flag is seen by everybody on the host)
-    #[arg(long, global = true, value_name = "PASSWORD")]
+    #[arg(long, global = true, value_name = "PASSWORD", value_hint = ValueHint::Other)]
     pub password: Option<String>,
     /// File with the password
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub password_file: Option<String>,
     /// Limit of one attempt to connect [default: 2s]
-    #[arg(long, global = true, value_name = "DURATION")]
+    #[arg(long, global = true, value_name = "DURATION", value_hint = ValueHint::Other)]
     pub dial_timeout: Option<String>,
     /// Limit of one call [default: 5s]
-    #[arg(long, global = true, value_name = "DURATION")]
+    #[arg(long, global = true, value_name = "DURATION", value_hint = ValueHint::Other)]
     pub command_timeout: Option<String>,
     /// Pause between keep-alive pings; less than 10s is raised to that, as in etcdctl [default: 10s]
-    #[arg(long, global = true, value_name = "DURATION")]
+    #[arg(long, global = true, value_name = "DURATION", value_hint = ValueHint::Other)]
     pub keepalive_time: Option<String>,
     /// How long a ping may stay unanswered [default: 6s]
-    #[arg(long, global = true, value_name = "DURATION")]
+    #[arg(long, global = true, value_name = "DURATION", value_hint = ValueHint::Other)]
     pub keepalive_timeout: Option<String>,
     /// Allow plain http [default: true]
     #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -168,41 +169,42 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub insecure_skip_tls_verify: Option<String>,
     /// Domain whose SRV records name the endpoints
-    #[arg(long, short = 'd', global = true, value_name = "DOMAIN")]
+    #[arg(long, short = 'd', global = true, value_name = "DOMAIN", value_hint = ValueHint::Other)]
     pub discovery_srv: Option<String>,
     /// Service name in those records
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", value_hint = ValueHint::Other)]
     pub discovery_srv_name: Option<String>,
     /// Where /metrics is, if not on the client url, such as http://*:2381 (* is the member's host)
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Other)]
     pub metrics_url: Option<String>,
     /// Refuse every change
     #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub read_only: Option<String>,
     /// Pause between two polls, 250ms to 1m [default: 1s]
-    #[arg(long, global = true, value_name = "DURATION")]
+    #[arg(long, global = true, value_name = "DURATION", value_hint = ValueHint::Other)]
     pub interval: Option<String>,
-    /// Output of commands: table, json, jsonl
+    /// Output of commands
     #[arg(
         long,
         short = 'o',
         visible_alias = "write-out",
         visible_short_alias = 'w',
         global = true,
-        value_name = "FORMAT"
+        value_name = "FORMAT",
+        value_parser = PossibleValuesParser::new(["table", "json", "jsonl", "simple"])
     )]
     pub output: Option<String>,
-    /// Colour: auto, always, never [default: auto]
-    #[arg(long, global = true, value_name = "WHEN")]
+    /// When to use colour [default: auto]
+    #[arg(long, global = true, value_name = "WHEN", value_parser = PossibleValuesParser::new(["auto", "always", "never"]))]
     pub color: Option<String>,
-    /// Theme: dark, light, mono, colorblind [default: dark]
-    #[arg(long, global = true, value_name = "NAME")]
+    /// Theme [default: dark]
+    #[arg(long, global = true, value_name = "NAME", value_parser = PossibleValuesParser::new(["dark", "light", "mono", "colorblind"]))]
     pub theme: Option<String>,
     /// No glyph beyond ASCII
     #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub ascii: Option<String>,
     /// Log to this file (RUST_LOG chooses what)
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub log_file: Option<String>,
 }
 
@@ -277,9 +279,15 @@ mod tests {
     #[test]
     fn every_setting_has_a_flag_that_reaches_the_config() {
         for setting in SETTINGS {
-            let flag = format!("--{}=x", setting.name.replace('_', "-"));
+            let value = match setting.name {
+                "output" => "jsonl",
+                "color" => "never",
+                "theme" => "light",
+                _ => "x",
+            };
+            let flag = format!("--{}={value}", setting.name.replace('_', "-"));
             let cli = Cli::try_parse_from(["etcdtop", &flag]).unwrap_or_else(|e| panic!("{flag}: {e}"));
-            assert_eq!(cli.global.flags().get(setting.name).map(String::as_str), Some("x"), "{flag}");
+            assert_eq!(cli.global.flags().get(setting.name).map(String::as_str), Some(value), "{flag}");
         }
     }
 

@@ -82,6 +82,8 @@ async fn ask(
                     Endpoint::parse(&format!("{scheme}://{}:{port}", host.trim_end_matches('.'))).ok()
                 }));
             }
+            // The library's words for it show its own types.
+            Ok(Err(e)) if e.is_no_records_found() => reason = "there is no such record".into(),
             Ok(Err(e)) => reason = e.to_string(),
             Err(_) => reason = "no answer from the resolver".into(),
         }

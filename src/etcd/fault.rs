@@ -23,7 +23,7 @@ pub enum Fault {
         reason: String,
     },
     /// The host answered that nothing listens on the port.
-    #[error("nothing listens on {address}, etcd does not run there")]
+    #[error("nothing listens on {address}")]
     Refused {
         /// Where the connection was tried.
         address: SocketAddr,

@@ -36,7 +36,7 @@ const STATUS: &str = "etcdctl endpoint status --cluster -w table";
 pub static GLOSSARY: &[Entry] = &[
     Entry {
         term: "verdict",
-        meaning: "The worst that is true of the cluster now. UNREACHABLE: no member answers. QUORUM LOST: fewer voters serve than a majority, nothing can be committed. NO LEADER: enough voters answer, none leads. CORRUPT and READ-ONLY: an alarm refuses writes. DEGRADED: it works, with a member missing.",
+        meaning: "The worst that is true of the cluster now. UNREACHABLE: no member gives an answer to this host. QUORUM LOST: no voter that answers has a leader, and too few of the others can be well. NO LEADER: the same, but enough of them may be. CORRUPT and READ-ONLY: an alarm refuses writes. DEGRADED: it works, with a member missing. WARNING: all members serve, and a rule found something.",
         source: "all of the below",
         threshold: "",
         etcdctl: "etcdctl endpoint health --cluster",
@@ -54,13 +54,13 @@ pub static GLOSSARY: &[Entry] = &[
         term: "state: hung, refused, unreachable, tls, auth",
         meaning: "hung: TCP is accepted but Status is not answered (process stopped, disk stuck). refused: the host answers, no etcd listens. unreachable: no name, no route, packets dropped. tls and auth say what is not accepted.",
         source: "TCP connect, TLS handshake, Status",
-        threshold: "slow above 500 ms; hung after 1.2 s without an answer",
+        threshold: "slow above 500 ms; hung after 1.2 s without an answer, or twice as long as the last answer took",
         etcdctl: "etcdctl endpoint status",
         topics: &[Topic::Cluster, Topic::Member],
     },
     Entry {
         term: "ping",
-        meaning: "How long a Status call took, network included. The member answers it itself, without Raft.",
+        meaning: "How long a Status call took, network included: the median of the last nine. The member answers it itself, without Raft.",
         source: "Status",
         threshold: "",
         etcdctl: "etcdctl endpoint health",
@@ -92,7 +92,7 @@ pub static GLOSSARY: &[Entry] = &[
     },
     Entry {
         term: "term",
-        meaning: "Grows with each election. A term that grows while nobody touches the cluster means leaders are lost: slow disks or a bad network.",
+        meaning: "Grows with each election; a member tells the term of the last entry that it applied. A term that grows while nobody touches the cluster means leaders are lost: slow disks or a bad network.",
         source: "Status.raftTerm",
         threshold: "four leader changes in 15 min are too many (etcd mixin)",
         etcdctl: STATUS,

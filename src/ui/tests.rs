@@ -72,12 +72,7 @@ fn hung() -> ClusterView {
 }
 
 fn quorum_lost() -> ClusterView {
-    let mut view = with_state(
-        healthy(3),
-        1,
-        MemberState::Refused,
-        "nothing listens on 10.0.0.2:2379, etcd does not run there",
-    );
+    let mut view = with_state(healthy(3), 1, MemberState::Refused, "nothing listens on 10.0.0.2:2379");
     view = with_state(view, 2, MemberState::Hung, "accepts TCP, no answer for 6 s");
     let m1 = &mut view.members[0];
     m1.state = MemberState::NoLeader;

@@ -136,7 +136,10 @@ fn a_broken_config_file_is_named_with_its_line() {
 #[test]
 fn completions_and_man_page_are_made() {
     assert!(run(&["completions", "bash"]).out.contains("_etcdtop"));
-    assert!(run(&["man"]).out.contains(".TH etcdtop"));
+    let man = run(&["man"]).out;
+    for part in [".TH etcdtop", "COMMANDS", "KEYS", "EXIT STATUS", "ENVIRONMENT", "FILES"] {
+        assert!(man.contains(part), "{part}:\n{man}");
+    }
     assert!(run(&["--help"]).out.contains("--insecure-skip-tls-verify"));
     assert!(run(&["--version"]).out.starts_with("etcdtop "));
 }
