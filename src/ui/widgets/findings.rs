@@ -5,7 +5,7 @@ use ratatui::style::Style;
 
 use crate::app::State;
 use crate::model::{Finding, VerdictKind};
-use crate::ui::canvas::{Canvas, below, row, wrap};
+use crate::ui::canvas::{Canvas, below, row, width, wrap};
 
 /// Where the line of a finding begins: after glyph and severity.
 const INDENT: u16 = 12;
@@ -14,7 +14,8 @@ const WIDE: u16 = 100;
 
 /// Rows that the pane wants, its heading included.
 pub(in crate::ui) fn rows_wanted(state: &State, columns: u16) -> u16 {
-    let rows: usize = state.findings.iter().map(|f| Block::of(f, columns).wanted()).sum();
+    let beside = beside_columns(state, columns);
+    let rows: usize = state.findings.iter().map(|f| Block::of(f, columns, beside).wanted()).sum();
     u16::try_from(rows.max(1) + 1).unwrap_or(u16::MAX)
 }
 
@@ -26,11 +27,17 @@ struct Block<'a> {
     beside: bool,
 }
 
+/// Columns that the next steps get beside the lines: what the longest needs, up to half.
+fn beside_columns(state: &State, columns: u16) -> u16 {
+    let longest = state.findings.iter().map(|f| width(&f.next)).max().unwrap_or(0);
+    (longest + 1).clamp(columns / 4, columns / 2)
+}
+
 impl<'a> Block<'a> {
-    fn of(finding: &'a Finding, columns: u16) -> Self {
+    fn of(finding: &'a Finding, columns: u16, beside_columns: u16) -> Self {
         let beside = columns >= WIDE;
         let room = columns.saturating_sub(INDENT + 1);
-        let next_room = if beside { columns / 3 } else { room.saturating_sub(2) };
+        let next_room = if beside { beside_columns } else { room.saturating_sub(2) };
         let line_room = if beside { room.saturating_sub(next_room + 1) } else { room };
         Self { finding, lines: wrap(&finding.line, line_room), next: wrap(&finding.next, next_room), beside }
     }
@@ -77,7 +84,8 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         canvas.text(inner, 1, text, theme.dim);
         return;
     }
-    let blocks: Vec<_> = state.findings.iter().map(|f| Block::of(f, inner.width)).collect();
+    let beside = beside_columns(state, inner.width);
+    let blocks: Vec<_> = state.findings.iter().map(|f| Block::of(f, inner.width, beside)).collect();
     let wanted: Vec<_> = blocks.iter().map(Block::wanted).collect();
     let rows = share(&wanted, usize::from(inner.height));
     let mut rest = inner;
@@ -87,7 +95,7 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         canvas.spans(rest, 1, &[(glyph, style), (" ", style), (block.finding.severity.word(), style)]);
         let (lines, next) = block.split(*rows);
         if block.beside {
-            let column = inner.width - inner.width / 3;
+            let column = inner.width - beside;
             put(canvas, Rect { width: column - 1, ..rest }, INDENT, &block.lines, lines, theme.text);
             put(canvas, rest, column, &block.next, next, theme.accent);
         } else {

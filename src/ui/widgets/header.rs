@@ -110,7 +110,7 @@ fn facts(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         let rate = state
             .history
             .revision_rate()
-            .filter(|r| *r >= 0.5 && view.outage().is_none())
+            .filter(|r| *r >= 0.5 && state.verdict.kind.takes_writes())
             .map_or_else(String::new, |r| format!(" +{}/s", rounded(r)));
         facts.push(format!("rev {}{rate}", grouped(u64::try_from(revision.0).unwrap_or_default())));
     }
