@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::settings::Origin;
@@ -273,7 +274,7 @@ impl Host {
             let line = fs::read(folder.join("cmdline")).ok()?;
             let mut args = line.split(|&b| b == 0).map(|a| String::from_utf8_lossy(a).into_owned());
             let program = args.next()?;
-            if Path::new(&program).file_name()? != "etcd" {
+            if Path::new(&program).file_name()? != "etcd" || !is_trusted(&folder) {
                 return None;
             }
             let mut flags = parse_args(args);
@@ -294,6 +295,17 @@ impl Host {
             Some((pid, flags))
         })
     }
+}
+
+/// Whether a process belongs to root, to this user or to a system account. Any user can call a program etcd, and the
+/// certificates of whoever runs etcdtop would be shown to the url that it names.
+fn is_trusted(process: &Path) -> bool {
+    const FIRST_USER: u32 = 1_000;
+    process
+        .metadata()
+        .ok()
+        .map(|m| m.uid())
+        .is_some_and(|uid| uid < FIRST_USER || uid == rustix::process::geteuid().as_raw())
 }
 
 fn shown(below: &str) -> PathBuf {

@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use super::access::Access;
 use super::fault::Fault;
-use super::tls::{self, TlsConfigs, TlsSetupError};
+use super::tls::{self, FollowedTls, TlsSetupError};
 use crate::model::Endpoint;
 use crate::model::endpoint::{Address, Transport};
 use crate::model::member::PeerCertificate;
@@ -24,7 +24,7 @@ use crate::model::member::PeerCertificate;
 #[derive(Clone)]
 pub struct Dialer {
     pub(super) access: Arc<Access>,
-    tls: Option<TlsConfigs>,
+    tls: FollowedTls,
 }
 
 impl std::fmt::Debug for Dialer {
@@ -50,7 +50,10 @@ impl Dialer {
     /// A file that cannot be read, is no PEM, or a certificate and key that are no pair.
     pub fn new(access: Access, endpoints: &[Endpoint]) -> Result<Self, TlsSetupError> {
         let wants_tls = access.has_tls() || endpoints.iter().any(|e| e.transport() == Transport::Tls);
-        let tls = if wants_tls { Some(TlsConfigs::load(&access)?) } else { None };
+        let tls = FollowedTls::default();
+        if wants_tls {
+            tls.current(&access)?;
+        }
         Ok(Self { access: Arc::new(access), tls })
     }
 
@@ -91,10 +94,7 @@ impl Dialer {
             return self.unchecked_stream(endpoint).await;
         }
         // The member list may name https urls when only http was typed: then TLS is set up late.
-        let configs = match &self.tls {
-            Some(configs) => configs.clone(),
-            None => TlsConfigs::load(&self.access).map_err(|e| Fault::Tls { reason: e.to_string() })?,
-        };
+        let configs = self.tls.current(&self.access).map_err(|e| Fault::Tls { reason: e.to_string() })?;
         let config = match protocol {
             Protocol::Http2 => configs.h2,
             Protocol::Http1 => configs.http1,

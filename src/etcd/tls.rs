@@ -1,7 +1,8 @@
 //! TLS as rustls sees it, and as an operator reads it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -90,13 +91,22 @@ impl TlsConfigs {
         };
         let mut config = match identity(&access.tls)? {
             None => builder.with_no_client_auth(),
-            Some((chain, key)) => {
-                builder.with_client_auth_cert(chain, key).map_err(|e| TlsSetupError::NoPair {
-                    cert: access.tls.cert.clone().unwrap_or_default(),
-                    key: access.tls.key.clone().unwrap_or_default(),
-                    reason: e.to_string(),
-                })?
-            }
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|e| {
+                let key = access.tls.key.clone().unwrap_or_default();
+                match e {
+                    RustlsError::InconsistentKeys(_) => TlsSetupError::NoPair {
+                        cert: access.tls.cert.clone().unwrap_or_default(),
+                        key,
+                        reason: e.to_string(),
+                    },
+                    e => TlsSetupError::NotPem {
+                        what: "--key",
+                        path: key,
+                        expected: "key of a kind that can be used",
+                        reason: e.to_string(),
+                    },
+                }
+            })?,
         };
         config.alpn_protocols = vec![b"h2".to_vec()];
         let mut http1 = config.clone();
@@ -116,6 +126,43 @@ impl TlsConfigs {
             .with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
             .with_no_client_auth();
         Some(Arc::new(config))
+    }
+}
+
+/// When the files were written last.
+type Stamp = [Option<SystemTime>; 3];
+
+fn stamp(files: &TlsFiles) -> Stamp {
+    let written = |path: &Option<PathBuf>| std::fs::metadata(path.as_ref()?).ok()?.modified().ok();
+    [&files.cacert, &files.cert, &files.key].map(written)
+}
+
+/// Configurations that follow the files: a renewed certificate is shown from the next connection on.
+#[derive(Clone, Default)]
+pub(super) struct FollowedTls(Arc<Mutex<Option<(Stamp, TlsConfigs)>>>);
+
+impl FollowedTls {
+    /// What the files hold now. A renewal that is not whole yet leaves the last good ones in use.
+    ///
+    /// # Errors
+    /// Why they cannot be used, as long as they never could.
+    pub(super) fn current(&self, access: &Access) -> Result<TlsConfigs, TlsSetupError> {
+        let now = stamp(&access.tls);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, configs)) = kept.as_ref().filter(|(then, _)| *then == now) {
+            return Ok(configs.clone());
+        }
+        match (TlsConfigs::load(access), kept.as_ref()) {
+            (Ok(configs), _) => {
+                *kept = Some((now, configs.clone()));
+                Ok(configs)
+            }
+            (Err(e), Some((_, configs))) => {
+                tracing::warn!("the certificates changed and cannot be used, the last ones stay: {e}");
+                Ok(configs.clone())
+            }
+            (Err(e), None) => Err(e),
+        }
     }
 }
 
@@ -143,13 +190,15 @@ fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'s
 fn roots(files: &TlsFiles) -> Result<RootCertStore, TlsSetupError> {
     let mut store = RootCertStore::empty();
     if let Some(path) = &files.cacert {
-        for certificate in certificates("--cacert", path)? {
-            store.add(certificate).map_err(|e| TlsSetupError::NotPem {
+        // One that cannot be used does not spoil the others of a bundle, as in Go.
+        let (added, _) = store.add_parsable_certificates(certificates("--cacert", path)?);
+        if added == 0 {
+            return Err(TlsSetupError::NotPem {
                 what: "--cacert",
                 path: path.clone(),
                 expected: "usable certificate",
-                reason: e.to_string(),
-            })?;
+                reason: "none of those in it can be an authority".into(),
+            });
         }
         return Ok(store);
     }
@@ -286,5 +335,39 @@ impl ServerCertVerifier for AcceptAny {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn renewed_files_are_used_and_a_broken_renewal_is_not() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let file = dir.path().join("ca.crt");
+        let mut second = 0;
+        let mut write = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            // Within the resolution of file times a test writes twice.
+            second += 10;
+            let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(second);
+            File::options().write(true).open(&file).unwrap().set_modified(at).unwrap();
+        };
+        let issue = || rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem();
+        let tls = TlsFiles { cacert: Some(file.clone()), ..TlsFiles::default() };
+        let access = Access { tls, ..Access::default() };
+        let followed = FollowedTls::default();
+        write(&issue());
+        let first = followed.current(&access).unwrap();
+        assert!(Arc::ptr_eq(&first.h2, &followed.current(&access).unwrap().h2), "unchanged");
+        write(&issue());
+        let renewed = followed.current(&access).unwrap();
+        assert!(!Arc::ptr_eq(&first.h2, &renewed.h2), "renewed");
+        write("half a fi");
+        assert!(Arc::ptr_eq(&renewed.h2, &followed.current(&access).unwrap().h2), "the last good ones");
+        assert!(FollowedTls::default().current(&access).is_err());
     }
 }
