@@ -9,6 +9,7 @@ pub mod diagnose;
 pub mod etcd;
 pub mod lab;
 pub mod model;
+pub mod ops;
 pub mod poll;
 pub mod term;
 #[cfg(test)]

@@ -189,12 +189,15 @@ impl Connection {
         }
     }
 
-    /// For the writers of the lab.
     pub(super) fn kv(&self) -> etcd_client::KvClient {
         self.client.kv_client()
     }
 
-    async fn call<T>(
+    pub(super) fn maintenance(&self) -> etcd_client::MaintenanceClient {
+        self.client.maintenance_client()
+    }
+
+    pub(super) async fn call<T>(
         &self,
         limit: Duration,
         call: impl Future<Output = Result<T, etcd_client::Error>>,

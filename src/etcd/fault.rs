@@ -6,9 +6,9 @@ use std::time::Duration;
 use thiserror::Error;
 use tonic::Code;
 
-use crate::model::MemberState;
 use crate::model::text::printable;
 use crate::model::units;
+use crate::model::{ClusterId, MemberId, MemberState};
 
 /// Why a member could not be asked, or did not answer. The text names the reason and, where there is one,
 /// the remedy; it never repeats the endpoint's name and is safe to print.
@@ -88,10 +88,24 @@ pub enum Fault {
     /// A learner refuses all but a few calls.
     #[error("a learner does not answer this call: name a voter with --endpoints")]
     Learner,
+    /// Another member, or a member of another cluster, answers there.
+    #[error("member {found} of cluster {cluster} answers there, not the one that was meant")]
+    WrongMember {
+        /// Who answers.
+        found: MemberId,
+        /// Its cluster.
+        cluster: ClusterId,
+    },
     /// Something else listens there.
     #[error("{reason}")]
     NotEtcd {
         /// What it is.
+        reason: String,
+    },
+    /// A file of ours.
+    #[error("{}", printable(.reason))]
+    Disk {
+        /// The file, and what is wrong with it.
         reason: String,
     },
     /// Any other error of the server.
@@ -119,14 +133,24 @@ impl Fault {
             Self::Hung { .. } | Self::Deadline { .. } | Self::AuthSilent { .. } => MemberState::Hung,
             Self::Auth { .. } => MemberState::Auth,
             Self::NoLeader => MemberState::NoLeader,
-            Self::Learner | Self::NotEtcd { .. } | Self::Rpc { .. } => MemberState::Failing,
+            Self::Learner
+            | Self::NotEtcd { .. }
+            | Self::WrongMember { .. }
+            | Self::Disk { .. }
+            | Self::Rpc { .. } => MemberState::Failing,
         }
+    }
+
+    /// Whether a call that failed so may have been carried out all the same.
+    #[must_use]
+    pub const fn outcome_unknown(&self) -> bool {
+        matches!(self, Self::Deadline { .. } | Self::Lost { .. } | Self::Hung { .. } | Self::Silent { .. })
     }
 
     /// Whether the connection is of no more use.
     #[must_use]
     pub const fn breaks_connection(&self) -> bool {
-        !matches!(self, Self::NoLeader | Self::Learner | Self::Rpc { .. })
+        !matches!(self, Self::NoLeader | Self::Learner | Self::Disk { .. } | Self::Rpc { .. })
     }
 
     /// What a gRPC status from an etcd server means. The messages are etcd's own (api/v3rpc/rpctypes).

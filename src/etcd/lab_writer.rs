@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::connection::fault_of;
 use super::fault::Fault;
+use super::permit::Permit;
 use super::stream::{Dialer, LastFault};
 use crate::model::Endpoint;
 
@@ -24,19 +25,19 @@ impl LabWriter {
     }
 
     /// Puts a key; the revision after it.
-    pub(crate) async fn put(&mut self, key: &str, value: &[u8]) -> Result<i64, Fault> {
+    pub(crate) async fn put(&mut self, _: &Permit, key: &str, value: &[u8]) -> Result<i64, Fault> {
         let reply = within(self.kv.put(key, value, None)).await?;
         Ok(reply.header().map_or(0, etcd_client::ResponseHeader::revision))
     }
 
     /// Deletes a key; the revision after it.
-    pub(crate) async fn delete(&mut self, key: &str) -> Result<i64, Fault> {
+    pub(crate) async fn delete(&mut self, _: &Permit, key: &str) -> Result<i64, Fault> {
         let reply = within(self.kv.delete(key, None)).await?;
         Ok(reply.header().map_or(0, etcd_client::ResponseHeader::revision))
     }
 
     /// Compacts at a revision, physically.
-    pub(crate) async fn compact(&mut self, revision: i64) -> Result<(), Fault> {
+    pub(crate) async fn compact(&mut self, _: &Permit, revision: i64) -> Result<(), Fault> {
         within(self.kv.compact(revision, Some(CompactionOptions::new().with_physical()))).await.map(drop)
     }
 }

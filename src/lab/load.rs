@@ -6,8 +6,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::cluster::Cluster;
-use crate::etcd::Dialer;
 use crate::etcd::lab_writer::LabWriter;
+use crate::etcd::{Dialer, Permit};
 
 /// What to write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Load {
                         compacted = Instant::now();
                         // What was the head a round ago, as the API server does.
                         let floor = std::mem::replace(&mut last_round, revision);
-                        if floor > 0 && writer.compact(floor).await.is_err() {
+                        if floor > 0 && writer.compact(&source.permit, floor).await.is_err() {
                             break;
                         }
                     }
@@ -97,11 +97,12 @@ struct Source {
     kind: LoadKind,
     random: u64,
     step: u64,
+    permit: Permit,
 }
 
 impl Source {
     const fn new(kind: LoadKind) -> Self {
-        Self { kind, random: 0x9e37_79b9_7f4a_7c15, step: 0 }
+        Self { kind, random: 0x9e37_79b9_7f4a_7c15, step: 0, permit: Permit::of_a_lab() }
     }
 
     /// xorshift64: good enough to spread keys and sizes, and the same in every run.
@@ -116,35 +117,44 @@ impl Source {
         self.step += 1;
         let step = self.step;
         if self.kind == LoadKind::Light {
-            return writer.put(&format!("lab/{}", step % 100), &self.value(200)).await;
+            let value = self.value(200);
+            return writer.put(&self.permit, &format!("lab/{}", step % 100), &value).await;
         }
         match self.random(10) {
             0..4 => {
                 let node = self.random(20);
                 let value = self.value(330);
-                writer.put(&format!("/registry/leases/kube-node-lease/node-{node:02}"), &value).await
+                writer
+                    .put(&self.permit, &format!("/registry/leases/kube-node-lease/node-{node:02}"), &value)
+                    .await
             }
             4..7 => {
                 let (namespace, pod, size) = (self.random(8), self.random(40), 1_500 + self.random(5_000));
                 let value = self.value(size);
-                writer.put(&format!("/registry/pods/team-{namespace}/app-{pod:03}"), &value).await
+                writer
+                    .put(&self.permit, &format!("/registry/pods/team-{namespace}/app-{pod:03}"), &value)
+                    .await
             }
             7..9 => {
                 let value = self.value(900);
                 let revision = writer
-                    .put(&format!("/registry/events/team-{}/event-{step:08}", step % 8), &value)
+                    .put(&self.permit, &format!("/registry/events/team-{}/event-{step:08}", step % 8), &value)
                     .await?;
                 // Events live for a while and go.
                 if step > 2_000 {
                     let old = step - 2_000;
-                    return writer.delete(&format!("/registry/events/team-{}/event-{old:08}", old % 8)).await;
+                    return writer
+                        .delete(&self.permit, &format!("/registry/events/team-{}/event-{old:08}", old % 8))
+                        .await;
                 }
                 Ok(revision)
             }
             _ => {
                 let (name, size) = (self.random(30), 300 + self.random(8_000));
                 let value = self.value(size);
-                writer.put(&format!("/registry/configmaps/kube-system/config-{name:02}"), &value).await
+                writer
+                    .put(&self.permit, &format!("/registry/configmaps/kube-system/config-{name:02}"), &value)
+                    .await
             }
         }
     }

@@ -176,6 +176,10 @@ pub struct MetricsSample {
     pub max_fds: Option<u64>,
     /// `process_start_time_seconds`.
     pub started_at: Option<Timestamp>,
+    /// `etcd_disk_backend_defrag_duration_seconds_count`: defragmentations that ended.
+    pub defragmentations: Option<u64>,
+    /// `etcd_debugging_mvcc_db_compaction_keys_total`: keys that compactions dropped.
+    pub compacted_keys: Option<u64>,
     /// `etcd_disk_defrag_inflight` is 1.
     pub defrag_inflight: Option<bool>,
 }

@@ -11,10 +11,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("poll", &["etcd", "model"]),
     ("diagnose", &["poll", "model"]),
     ("lab", &["etcd", "model"]),
-    ("app", &["config", "diagnose", "poll", "model"]),
-    ("ui", &["app", "config", "poll", "model"]),
+    ("ops", &["etcd", "model"]),
+    ("app", &["config", "diagnose", "ops", "poll", "model"]),
+    ("ui", &["app", "config", "ops", "poll", "model"]),
     ("term", &["app"]),
-    ("cli", &["app", "config", "diagnose", "etcd", "lab", "model", "poll", "term", "ui"]),
+    ("cli", &["app", "config", "diagnose", "etcd", "lab", "model", "ops", "poll", "term", "ui"]),
 ];
 
 fn sources(below: &Path) -> Vec<PathBuf> {

@@ -1,0 +1,399 @@
+//! Carries out a plan, one step after the other, each checked right before and right after; generic over the world it
+//! acts on, so that the same engine runs on real clusters and, under the property test, on simulated ones.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::gates::{self, Gate};
+use super::guard::Confirmed;
+use super::journal::{End, Entry, Figures, Journal, JournalError, StepEnd};
+use super::plan::{Action, AfterFailure, Plan, PlanId, Step};
+use crate::etcd::{Fault, Permit};
+use crate::model::{Bytes, ClusterView, MemberId, MemberState};
+
+/// What the engine acts on.
+pub trait World: Send {
+    /// A view that was polled after this call began.
+    fn look(&mut self) -> impl Future<Output = Arc<ClusterView>> + Send;
+    /// Carries out one action. `progress` may be told how far it is.
+    fn act(
+        &mut self,
+        permit: &Permit,
+        action: &Action,
+        limit: Duration,
+        progress: &watch::Sender<Progress>,
+    ) -> impl Future<Output = Result<Option<String>, Fault>> + Send;
+    /// Lets time pass.
+    fn pause(&mut self, time: Duration) -> impl Future<Output = ()> + Send;
+    /// The time.
+    fn now(&self) -> Timestamp;
+}
+
+/// Where what happens is written down before it happens.
+pub trait Record: Send {
+    /// On disk when this returns.
+    ///
+    /// # Errors
+    /// When it is not: then what it announces must not happen.
+    fn write(&mut self, at: Timestamp, plan: &PlanId, entry: Entry<'_>) -> Result<(), JournalError>;
+}
+
+impl Record for Journal {
+    fn write(&mut self, at: Timestamp, plan: &PlanId, entry: Entry<'_>) -> Result<(), JournalError> {
+        Self::write(self, at, plan, entry)
+    }
+}
+
+/// How far a step is, where that can be told truly; never a guess.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// So many bytes went through, or keys of a compaction were dropped.
+    pub done: u64,
+    /// Of so many; none: it is not known.
+    pub of: Option<u64>,
+}
+
+/// What the engine tells while it runs. A transition is never lost; how far a step is comes by [`Progress`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum OpEvent {
+    /// It waits before or after a step, and why.
+    Waiting {
+        /// From 0.
+        step: usize,
+        /// For what.
+        why: String,
+    },
+    /// A step began.
+    Began {
+        /// From 0.
+        step: usize,
+        /// When.
+        at: Timestamp,
+    },
+    /// The remaining steps go in another order: the leader has changed.
+    Reordered(Vec<Step>),
+    /// A step ended.
+    StepEnded {
+        /// From 0.
+        step: usize,
+        /// How.
+        end: StepEnd,
+        /// Its figures.
+        figures: Figures,
+    },
+    /// The operation ended.
+    Ended(End),
+}
+
+/// Time limits of the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long what a step needs may take to come about.
+    pub settle: Duration,
+    /// One call of a step; a defragmentation or compaction goes on behind it.
+    pub call: Duration,
+    /// How long a member whose outcome is unknown is watched.
+    pub watch: Duration,
+    /// Between two looks.
+    pub pause: Duration,
+    /// Looks in a row that must be good after a step.
+    pub good_looks: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // OpenShift's operator gives a member 60 s to come back.
+            settle: Duration::from_secs(60),
+            call: Duration::from_secs(600),
+            watch: Duration::from_secs(1_800),
+            pause: Duration::from_millis(200),
+            good_looks: 2,
+        }
+    }
+}
+
+/// Runs a plan to its end.
+#[derive(Debug)]
+pub struct Engine<W, R, T> {
+    world: W,
+    record: R,
+    tell: T,
+    limits: Limits,
+    stop: watch::Receiver<Option<String>>,
+    progress: watch::Sender<Progress>,
+}
+
+enum Passed {
+    Yes(Arc<ClusterView>),
+    No(String),
+    Cancelled(String),
+}
+
+impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
+    /// An engine for one plan. `stop` holds why it shall stop at the next safe point, once it shall.
+    pub const fn new(
+        world: W,
+        record: R,
+        tell: T,
+        limits: Limits,
+        stop: watch::Receiver<Option<String>>,
+        progress: watch::Sender<Progress>,
+    ) -> Self {
+        Self { world, record, tell, limits, stop, progress }
+    }
+
+    /// Carries the plan out. `by` is who confirmed it.
+    pub async fn run(mut self, confirmed: Confirmed, by: &str) -> End {
+        let (plan, permit) = confirmed.into_parts();
+        let at = self.world.now();
+        let end = match self.record.write(at, &plan.id, Entry::Confirmed { by, body: &plan }) {
+            Ok(()) => self.steps(&plan, &permit).await,
+            Err(e) => End::Failed(format!("nothing was done: {e}")),
+        };
+        let at = self.world.now();
+        if let Err(e) = self.record.write(at, &plan.id, Entry::Ended { end: &end }) {
+            tracing::error!("the end of {} is not in the journal: {e}", plan.id);
+        }
+        (self.tell)(OpEvent::Ended(end.clone()));
+        end
+    }
+
+    async fn steps(&mut self, plan: &Plan, permit: &Permit) -> End {
+        let mut steps = plan.steps.clone();
+        let mut worst = None;
+        for i in 0..steps.len() {
+            if let Some(why) = self.stop.borrow().clone() {
+                return End::Cancelled(format!("{why}, before {}", steps[i].title));
+            }
+            let view = self.world.look().await;
+            if leader_last(&mut steps[i..], &view) {
+                (self.tell)(OpEvent::Reordered(steps.clone()));
+            }
+            let end = self.step(plan, permit, i, &steps[i].clone()).await;
+            match end {
+                Ok(StepEnd::Done) => {}
+                Ok(StepEnd::Skipped(why)) if plan.after_failure == AfterFailure::GoOn => {
+                    worst.get_or_insert(End::Stopped(format!("{}: {why}", steps[i].title)));
+                }
+                Ok(StepEnd::Skipped(why)) => return End::Stopped(format!("{}: {why}", steps[i].title)),
+                Ok(StepEnd::Unknown(why)) => return End::Unknown(format!("{}: {why}", steps[i].title)),
+                Ok(StepEnd::Failed(why)) => {
+                    let end = End::Failed(format!("{}: {why}", steps[i].title));
+                    if plan.after_failure == AfterFailure::Stop {
+                        return end;
+                    }
+                    worst = Some(end);
+                }
+                Err(end) => return end,
+            }
+        }
+        worst.unwrap_or(End::Done)
+    }
+
+    /// One step: gate, announcement, call, outcome, gate.
+    async fn step(&mut self, plan: &Plan, permit: &Permit, i: usize, step: &Step) -> Result<StepEnd, End> {
+        let before = match self
+            .pass(plan, i, |cluster, view| gates::before(cluster, &step.action, view), 1)
+            .await
+        {
+            Passed::Yes(view) => view,
+            Passed::Cancelled(why) => return Err(End::Cancelled(format!("{why}, before {}", step.title))),
+            Passed::No(why) => {
+                let end = StepEnd::Skipped(format!("not done: {why}"));
+                self.step_ended(plan, i, step, &end, &Figures::default())?;
+                return Ok(end);
+            }
+        };
+        let began = self.world.now();
+        self.write(began, plan, Entry::StepBegins { step: i + 1, body: step })?;
+        (self.tell)(OpEvent::Began { step: i, at: began });
+        self.progress.send_replace(Progress::default());
+        let outcome = self.world.act(permit, &step.action, self.limits.call, &self.progress).await;
+        let (end, note) = match outcome {
+            Ok(note) => (StepEnd::Done, note),
+            Err(fault) if fault.outcome_unknown() => {
+                (self.resolve(&step.action, &before, &fault).await, None)
+            }
+            Err(fault) => (StepEnd::Failed(fault.to_string()), None),
+        };
+        let took = Duration::try_from(self.world.now().duration_since(began)).unwrap_or_default();
+        // What must hold before the next step, and the figures of the proof, from the same look.
+        let settled = if end == StepEnd::Done {
+            let looks = self.limits.good_looks;
+            self.pass(plan, i, |cluster, view| gates::after(cluster, &step.action, view), looks).await
+        } else {
+            Passed::Yes(self.world.look().await)
+        };
+        let after = match &settled {
+            Passed::Yes(view) => Some(Arc::clone(view)),
+            _ => Some(self.world.look().await),
+        };
+        let size = |view: &ClusterView| view.member(step.action.member()?)?.status.as_ref()?.db_size;
+        let figures = Figures {
+            before: size(&before),
+            after: after.as_deref().and_then(size),
+            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            note,
+        };
+        self.step_ended(plan, i, step, &end, &figures)?;
+        match settled {
+            Passed::Yes(_) => Ok(end),
+            Passed::No(why) => Err(End::Stopped(format!("after {}: {why}", step.title))),
+            Passed::Cancelled(why) => Err(End::Cancelled(format!("{why}, after {}", step.title))),
+        }
+    }
+
+    fn step_ended(
+        &mut self,
+        plan: &Plan,
+        i: usize,
+        step: &Step,
+        end: &StepEnd,
+        figures: &Figures,
+    ) -> Result<(), End> {
+        let at = self.world.now();
+        (self.tell)(OpEvent::StepEnded { step: i, end: end.clone(), figures: figures.clone() });
+        self.write(at, plan, Entry::StepEnded { step: i + 1, action: &step.action, end, figures })
+    }
+
+    fn write(&mut self, at: Timestamp, plan: &Plan, entry: Entry<'_>) -> Result<(), End> {
+        self.record.write(at, &plan.id, entry).map_err(|e| End::Stopped(e.to_string()))
+    }
+
+    /// Looks until the gate says go so many times in a row, or stop, or for too long.
+    async fn pass(
+        &mut self,
+        plan: &Plan,
+        step: usize,
+        gate: impl Fn(crate::model::ClusterId, &ClusterView) -> Gate + Send,
+        looks: u32,
+    ) -> Passed {
+        let deadline = self.world.now().checked_add(self.limits.settle).unwrap_or(Timestamp::MAX);
+        let (mut good, mut told) = (0, String::new());
+        loop {
+            let view = self.world.look().await;
+            match gate(plan.cluster, &view) {
+                Gate::Go => {
+                    good += 1;
+                    if good >= looks {
+                        return Passed::Yes(view);
+                    }
+                }
+                Gate::Stop(why) => return Passed::No(why),
+                Gate::Wait(why) => {
+                    good = 0;
+                    if self.world.now() >= deadline {
+                        let waited = crate::model::units::age(self.limits.settle);
+                        return Passed::No(format!("{why}, for {waited}"));
+                    }
+                    if let Some(stop) = self.stop.borrow().clone() {
+                        return Passed::Cancelled(stop);
+                    }
+                    if why != told {
+                        (self.tell)(OpEvent::Waiting { step, why: why.clone() });
+                        told = why;
+                    }
+                }
+            }
+            self.world.pause(self.limits.pause).await;
+        }
+    }
+
+    /// A call that was not answered may have been carried out, and may still be going on: the member tells.
+    async fn resolve(&mut self, action: &Action, before: &ClusterView, fault: &Fault) -> StepEnd {
+        let deadline = self.world.now().checked_add(self.limits.watch).unwrap_or(Timestamp::MAX);
+        loop {
+            let view = self.world.look().await;
+            if let Some(end) = seen(action, before, &view, fault) {
+                return end;
+            }
+            if self.world.now() >= deadline {
+                let watched = crate::model::units::age(self.limits.watch);
+                return StepEnd::Unknown(format!("{fault}; watched for {watched}, and nothing told"));
+            }
+            self.world.pause(self.limits.pause).await;
+        }
+    }
+}
+
+/// What a view tells of an action whose call was not answered; none: nothing yet.
+fn seen(action: &Action, before: &ClusterView, now: &ClusterView, fault: &Fault) -> Option<StepEnd> {
+    match action {
+        Action::Defragment { member } => {
+            let (was, is) = (before.member(*member)?, now.member(*member)?);
+            if !is.state.answers() {
+                // A member that is gone, not silent, does not come back from this by itself.
+                let gone = matches!(is.state, MemberState::Refused);
+                return gone.then(|| {
+                    StepEnd::Failed(format!("{fault}; {} is {} now", is.label(), is.state.shown()))
+                });
+            }
+            let counted = |m: &crate::model::MemberView| m.metrics.as_ref().and_then(|x| x.defragmentations);
+            match (counted(was), counted(is)) {
+                // Counters begin anew with the process: it was restarted, and left its file as it was.
+                (Some(a), Some(b)) if b > a => Some(StepEnd::Done),
+                (Some(a), Some(b)) if b < a => {
+                    Some(StepEnd::Failed(format!("{fault}; {} was restarted meanwhile", is.label())))
+                }
+                (Some(_), Some(_)) if is.metrics.as_ref().and_then(|x| x.defrag_inflight) == Some(true) => {
+                    None
+                }
+                _ => {
+                    let size = |m: &crate::model::MemberView| m.status.as_ref().and_then(|s| s.db_size);
+                    let shrunk = size(was).zip(size(is)).is_some_and(|(a, b): (Bytes, Bytes)| b < a);
+                    // Only a scrape that is newer than the answer can tell that there was none.
+                    let fresh = is.metrics_at.zip(is.status_at).is_some_and(|(m, s)| m >= s);
+                    match (shrunk, fresh) {
+                        (true, _) => Some(StepEnd::Done),
+                        (false, true) => {
+                            Some(StepEnd::Failed(format!("{fault}; the member did not defragment")))
+                        }
+                        (false, false) => None,
+                    }
+                }
+            }
+        }
+        Action::MoveLeader { to, .. } => now.leader.map(|leader| {
+            if leader == *to {
+                StepEnd::Done
+            } else {
+                StepEnd::Failed(format!("{fault}; {} leads", now.name_of(leader)))
+            }
+        }),
+        Action::Disarm { member, alarm } => {
+            let raised = now.alarms.iter().any(|a| a.member == *member && a.kind == *alarm);
+            now.leader.map(|_| {
+                if raised { StepEnd::Failed(format!("{fault}; it is still raised")) } else { StepEnd::Done }
+            })
+        }
+        Action::Compact { revision } => {
+            now.compact_revision.and_then(|floor| (floor >= *revision).then_some(StepEnd::Done))
+        }
+        Action::Snapshot { .. } | Action::ProveWrite { .. } => Some(StepEnd::Failed(fault.to_string())),
+    }
+}
+
+/// A member that leads by now goes behind the followers that are still to be defragmented. Whether anything moved.
+fn leader_last(steps: &mut [Step], view: &ClusterView) -> bool {
+    let defragments = |s: &Step| match s.action {
+        Action::Defragment { member } => Some(member),
+        _ => None,
+    };
+    let Some(first) = steps.first().and_then(defragments).filter(|m| Some(*m) == view.leader) else {
+        return false;
+    };
+    // Up to the last defragmentation of this run of steps.
+    let Some(last) = steps.iter().rposition(|s| defragments(s).is_some_and(|m: MemberId| m != first)) else {
+        return false;
+    };
+    steps[..=last].rotate_left(1);
+    true
+}
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

@@ -1,0 +1,244 @@
+//! What must hold right before a step and right after it. Pure: a view in, a gate out. Used by the preflight, by the
+//! engine before each step, and by the property test.
+
+use crate::model::{AlarmKind, ClusterId, ClusterView, Conflict, MemberId, MemberState, MemberView};
+
+use super::plan::Action;
+
+/// Entries that a member may be behind: etcd itself calls an apply gap of 5,000 slow; a healthy follower under load is
+/// a few hundred behind at the moment of a look.
+pub const LAG_BOUND: u64 = 1_000;
+/// A file must be below this share of the quota before NOSPACE is taken back, or it only comes again.
+pub const DISARM_BELOW: f64 = 0.9;
+
+/// Whether to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Yes.
+    Go,
+    /// Not yet: this may pass by itself.
+    Wait(String),
+    /// No, and waiting will not help.
+    Stop(String),
+}
+
+use Gate::{Go, Stop, Wait};
+
+/// The first that does not say go.
+fn all(gates: impl IntoIterator<Item = Gate>) -> Gate {
+    gates.into_iter().find(|g| *g != Go).unwrap_or(Go)
+}
+
+/// The right cluster, a leader, and no two of them.
+fn one_cluster(view: &ClusterView, cluster: ClusterId) -> Gate {
+    match view.cluster_id {
+        Some(id) if id != cluster => {
+            return Stop(format!("cluster {id} answers now, the plan is for {cluster}"));
+        }
+        None => return Wait("nobody answers".into()),
+        Some(_) => {}
+    }
+    if view.conflicts.iter().any(|c| matches!(c, Conflict::LeadersDiffer { .. })) {
+        return Wait("members name different leaders".into());
+    }
+    if view.leader.is_none() { Wait("nobody leads".into()) } else { Go }
+}
+
+fn no_corrupt(view: &ClusterView) -> Gate {
+    let raisers = view.raisers(AlarmKind::Corrupt);
+    if raisers.is_empty() {
+        Go
+    } else {
+        Stop(format!("CORRUPT raised by {raisers}: find the odd member first"))
+    }
+}
+
+/// Every voter but `spare` answers, follows a leader and has caught up.
+fn voters_whole(view: &ClusterView, spare: Option<MemberId>) -> Gate {
+    for m in view.members.iter().filter(|m| m.is_voter() && (spare.is_none() || m.id != spare)) {
+        if let gate @ (Wait(_) | Stop(_)) = whole(m) {
+            return gate;
+        }
+    }
+    Go
+}
+
+fn whole(m: &MemberView) -> Gate {
+    let why = || m.detail.as_ref().map_or_else(String::new, |d| format!(": {d}"));
+    match m.state {
+        MemberState::Ok | MemberState::Slow => {}
+        MemberState::Unstarted => return Stop(format!("{} was never started", m.label())),
+        _ => return Wait(format!("{} is {}{}", m.label(), m.state.shown(), why())),
+    }
+    match m.lag {
+        Some(lag) if lag > LAG_BOUND => Wait(format!("{} is {lag} entries behind", m.label())),
+        Some(_) => Go,
+        None => Wait(format!("the lag of {} is not known yet", m.label())),
+    }
+}
+
+/// The member as it is now, which must be a voter of the list.
+fn voter(view: &ClusterView, id: MemberId) -> Result<&MemberView, Gate> {
+    match view.member(id) {
+        Some(m) if m.is_voter() => Ok(m),
+        Some(m) if m.learner => Err(Stop(format!("{} is a learner: it takes no such call", m.label()))),
+        _ => Err(Stop(format!("{id} is no member any more"))),
+    }
+}
+
+/// What must hold right before a step.
+#[must_use]
+pub fn before(cluster: ClusterId, action: &Action, view: &ClusterView) -> Gate {
+    // A snapshot needs neither leader nor quorum: it is what one takes while they are gone.
+    if let Action::Snapshot { member, .. } = action {
+        return match view.member(*member) {
+            Some(m) if m.state.answers() => Go,
+            Some(m) => Wait(format!("{} is {}", m.label(), m.state.shown())),
+            None => Stop(format!("{member} is no member any more")),
+        };
+    }
+    let here = one_cluster(view, cluster);
+    match action {
+        Action::Defragment { member } => match voter(view, *member) {
+            Ok(_) => all([here, no_corrupt(view), voters_whole(view, None)]),
+            Err(gate) => gate,
+        },
+        Action::MoveLeader { to, .. } => match voter(view, *to) {
+            Ok(m) => all([here, whole(m)]),
+            Err(gate) => gate,
+        },
+        Action::Disarm { member, alarm } => all([here, disarm(view, *member, *alarm)]),
+        Action::Compact { revision } => match (view.revision, view.compact_revision) {
+            (Some(head), _) if *revision > head => {
+                Stop(format!("revision {} is in the future: the newest is {}", revision.0, head.0))
+            }
+            (_, Some(floor)) if *revision <= floor => {
+                Stop(format!("revision {} is compacted already: the floor is {}", revision.0, floor.0))
+            }
+            _ => here,
+        },
+        Action::ProveWrite { .. } | Action::Snapshot { .. } => here,
+    }
+}
+
+/// NOSPACE is taken back only when every file is below the quota; otherwise it says what must come first.
+fn disarm(view: &ClusterView, member: MemberId, alarm: AlarmKind) -> Gate {
+    if !view.alarms.iter().any(|a| a.member == member && a.kind == alarm) {
+        return Stop(format!("{alarm} of {} is not raised any more", view.name_of(member)));
+    }
+    if alarm == AlarmKind::Corrupt {
+        return Go;
+    }
+    for m in view.members.iter().filter(|m| m.listed && m.state.answers()) {
+        let Some((status, (quota, _))) = m.status.as_ref().zip(m.quota()) else { continue };
+        let Some(size) = status.db_size else { continue };
+        if size.share_of(quota) >= DISARM_BELOW {
+            let in_use = status.db_size_in_use.unwrap_or(size);
+            let first = if in_use.share_of(quota) >= DISARM_BELOW {
+                "live data fills it: delete keys and compact, or raise --quota-backend-bytes; a defragmentation gives back next to nothing"
+            } else {
+                "compact and defragment first"
+            };
+            return Stop(format!("db {size} of {} is at its quota {quota}: {first}", m.label()));
+        }
+    }
+    Go
+}
+
+/// What must hold after a step before the next one may begin.
+#[must_use]
+pub fn after(cluster: ClusterId, action: &Action, view: &ClusterView) -> Gate {
+    let here = one_cluster(view, cluster);
+    match action {
+        Action::Defragment { .. } => all([here, voters_whole(view, None)]),
+        Action::MoveLeader { to, .. } => {
+            let agree = view
+                .members
+                .iter()
+                .filter(|m| m.is_voter() && m.state.answers())
+                .all(|m| m.status.as_ref().is_some_and(|s| s.leader == Some(*to)));
+            all([here, if agree { Go } else { Wait("not every member names the new leader yet".into()) }])
+        }
+        Action::Disarm { member, alarm } => {
+            let still = view.alarms.iter().any(|a| a.member == *member && a.kind == *alarm);
+            if still { Wait(format!("{alarm} of {} is still raised", view.name_of(*member))) } else { Go }
+        }
+        Action::Compact { .. } | Action::ProveWrite { .. } | Action::Snapshot { .. } => Go,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Alarm, Bytes, Revision};
+    use crate::testing::{healthy, with_state};
+
+    fn cluster() -> ClusterId {
+        healthy(1).cluster_id.unwrap()
+    }
+
+    fn id(view: &ClusterView, i: usize) -> MemberId {
+        view.members[i].id.unwrap()
+    }
+
+    #[test]
+    fn a_defragmentation_wants_every_voter_whole() {
+        let view = healthy(3);
+        let action = Action::Defragment { member: id(&view, 1) };
+        assert_eq!(before(cluster(), &action, &view), Go);
+        let hung = with_state(healthy(3), 2, MemberState::Hung, "accepts TCP");
+        assert_eq!(before(cluster(), &action, &hung), Wait("m3 is hung: accepts TCP".into()));
+        let mut behind = healthy(3);
+        behind.members[0].lag = Some(LAG_BOUND + 1);
+        assert!(matches!(before(cluster(), &action, &behind), Wait(_)));
+        let mut corrupt = healthy(3);
+        corrupt.alarms = vec![Alarm { member: id(&view, 0), kind: AlarmKind::Corrupt }];
+        assert!(matches!(before(cluster(), &action, &corrupt), Stop(_)));
+        let mut full = healthy(3);
+        full.alarms = vec![Alarm { member: id(&view, 0), kind: AlarmKind::NoSpace }];
+        assert_eq!(before(cluster(), &action, &full), Go, "NOSPACE is what it helps against");
+        let mut gone = healthy(3);
+        gone.members.remove(1);
+        assert!(matches!(before(cluster(), &action, &gone), Stop(_)));
+        assert!(matches!(before(ClusterId(1), &action, &view), Stop(_)), "another cluster");
+    }
+
+    #[test]
+    fn nospace_is_taken_back_below_the_quota_alone_and_says_what_comes_first() {
+        let sized = |size: u64, in_use: u64| {
+            let mut view = healthy(3);
+            for m in &mut view.members {
+                if let Some(s) = &mut m.status {
+                    (s.db_quota, s.db_size, s.db_size_in_use) =
+                        (Some(Bytes(1_000)), Some(Bytes(size)), Some(Bytes(in_use)));
+                }
+            }
+            view.alarms = vec![Alarm { member: id(&view, 0), kind: AlarmKind::NoSpace }];
+            view
+        };
+        let gate = |view: &ClusterView| {
+            before(cluster(), &Action::Disarm { member: id(view, 0), alarm: AlarmKind::NoSpace }, view)
+        };
+        assert_eq!(gate(&sized(899, 100)), Go);
+        assert!(matches!(gate(&sized(900, 100)), Stop(s) if s.contains("compact and defragment first")));
+        assert!(matches!(gate(&sized(990, 950)), Stop(s) if s.contains("raise --quota-backend-bytes")));
+    }
+
+    #[test]
+    fn a_compaction_goes_neither_forward_nor_back() {
+        let view = healthy(3);
+        let gate = |r: i64| before(cluster(), &Action::Compact { revision: Revision(r) }, &view);
+        assert_eq!(gate(1_284_000), Go);
+        assert!(matches!(gate(1_285_024), Stop(s) if s.contains("future")));
+        assert!(matches!(gate(1_280_000), Stop(s) if s.contains("already")));
+    }
+
+    #[test]
+    fn a_snapshot_needs_no_quorum() {
+        let mut view = healthy(3);
+        view.leader = None;
+        view.members[0].state = MemberState::NoLeader;
+        let action = Action::Snapshot { member: id(&view, 0), file: "/x".into() };
+        assert_eq!(before(cluster(), &action, &view), Go);
+    }
+}

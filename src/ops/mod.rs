@@ -1,0 +1,19 @@
+//! Changes to a cluster, done safely in the background. No screen in it: dashboard and commands use the same.
+//!
+//! A [`plan::Request`] becomes a [`plan::Plan`] ([`planner::plan`]: pure, frozen, with its preflight); somebody confirms
+//! it and the [`guard`] lets it pass; the [`engine`] carries it out step by step, each checked right before and after by
+//! the [`gates`], and written to the [`journal`] before it begins.
+
+pub mod engine;
+pub mod gates;
+pub mod guard;
+pub mod journal;
+pub mod plan;
+pub mod planner;
+pub mod rule;
+pub mod save;
+pub mod world;
+
+pub use engine::{Engine, Limits, OpEvent, Progress};
+pub use guard::{Confirmed, Mode, Refusal, confirm};
+pub use plan::{Plan, Request};

@@ -1,0 +1,235 @@
+//! A plan: what is going to be done, frozen when its dialog opens. Plain data; the planners make it, the guard lets it
+//! pass, the engine carries it out, the journal keeps it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::model::{AlarmKind, Bytes, ClusterId, MemberId, Revision};
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// Drop revisions.
+    Compact(Keep),
+    /// Defragment members one after the other; none named: every voter.
+    Defragment {
+        /// Which ones; empty: all.
+        members: Vec<MemberId>,
+        /// Move leadership away before the leader's turn.
+        move_leader: bool,
+        /// Only members of which this is true.
+        rule: Option<super::rule::Rule>,
+    },
+    /// Let another member lead.
+    MoveLeader {
+        /// Who.
+        to: MemberId,
+    },
+    /// Take an alarm back.
+    Disarm,
+    /// Save a snapshot of one member.
+    Snapshot {
+        /// Whose; none: the healthiest follower.
+        member: Option<MemberId>,
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The way out of NOSPACE: snapshot, compact, defragment, disarm, prove a write.
+    RecoverNoSpace {
+        /// Where the snapshot goes; none: no snapshot.
+        folder: Option<PathBuf>,
+        /// Revisions kept.
+        keep: u64,
+    },
+}
+
+/// What a compaction keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// The last so many revisions.
+    Last(u64),
+    /// Everything from this revision on.
+    From(Revision),
+}
+
+/// One thing that is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Action {
+    /// `KV.Compact`, physically.
+    Compact {
+        /// Revisions below this go.
+        revision: Revision,
+    },
+    /// `Maintenance.Defragment` on one member.
+    Defragment {
+        /// Which.
+        member: MemberId,
+    },
+    /// `Maintenance.MoveLeader`.
+    MoveLeader {
+        /// The leader when the plan was made; whoever leads when it is done is asked.
+        from: MemberId,
+        /// Who leads afterwards.
+        to: MemberId,
+    },
+    /// `Maintenance.Alarm DEACTIVATE`.
+    Disarm {
+        /// The member that raised it.
+        member: MemberId,
+        /// Which alarm.
+        alarm: AlarmKind,
+    },
+    /// `Maintenance.Snapshot` into a file.
+    Snapshot {
+        /// Whose.
+        member: MemberId,
+        /// The file.
+        file: PathBuf,
+    },
+    /// A put and a delete of a key of our own.
+    ProveWrite {
+        /// The key.
+        key: String,
+    },
+}
+
+impl Action {
+    /// The member whose row shows it.
+    #[must_use]
+    pub const fn member(&self) -> Option<MemberId> {
+        match self {
+            Self::Defragment { member } | Self::Snapshot { member, .. } | Self::Disarm { member, .. } => {
+                Some(*member)
+            }
+            Self::MoveLeader { to, .. } => Some(*to),
+            Self::Compact { .. } | Self::ProveWrite { .. } => None,
+        }
+    }
+}
+
+/// A step of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Step {
+    /// What is done.
+    pub action: Action,
+    /// The step in words: `defragment m1`.
+    pub title: String,
+    /// How long it takes, where that can be told.
+    pub estimate: Option<Duration>,
+    /// The file's size when the plan was made.
+    pub before: Option<Bytes>,
+    /// What the file shrinks to, about.
+    pub after: Option<Bytes>,
+    /// The same with etcdctl.
+    pub etcdctl: String,
+}
+
+/// How a check of the preflight came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// As it should be.
+    Pass,
+    /// Not as it should be; a person may decide to go on.
+    Warn,
+    /// Nobody may go on.
+    Block,
+}
+
+/// One check of the preflight.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// How it came out.
+    pub verdict: Verdict,
+    /// What was checked and why it came out so, in one line.
+    pub line: String,
+}
+
+impl Check {
+    /// A check that passes if `holds`, and has another line and verdict otherwise.
+    #[must_use]
+    pub fn that(holds: bool, pass: impl Into<String>, otherwise: Verdict, line: impl Into<String>) -> Self {
+        if holds {
+            Self { verdict: Verdict::Pass, line: pass.into() }
+        } else {
+            Self { verdict: otherwise, line: line.into() }
+        }
+    }
+}
+
+/// What to do about the rest when a step fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterFailure {
+    /// Nothing more is done.
+    Stop,
+    /// The rest goes on where its own checks allow: the cluster cannot write, and each step brings that nearer.
+    GoOn,
+}
+
+/// Names a plan, in journal and log: its moment, and some chance.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct PlanId(pub String);
+
+impl fmt::Display for PlanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// What is going to be done. Nothing in it changes after it was made.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    /// Its name.
+    pub id: PlanId,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// The cluster that it is for.
+    pub cluster: ClusterId,
+    /// What people call that.
+    pub cluster_name: String,
+    /// `Rolling defragmentation of prod-eu1`.
+    pub title: String,
+    /// What it does to the cluster, a sentence each.
+    pub consequences: Vec<String>,
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+    /// Members that are left out, and why.
+    pub skipped: Vec<String>,
+    /// The preflight.
+    pub checks: Vec<Check>,
+    /// Why a name must be typed, if so even without a warning.
+    pub danger: Option<String>,
+    /// What must be typed then.
+    pub name_to_type: String,
+    /// When a step fails.
+    pub after_failure: AfterFailure,
+    /// Kubernetes keeps its objects here.
+    pub kubernetes: bool,
+}
+
+impl Plan {
+    /// Why it cannot be carried out at all, a line for each check that blocks.
+    pub fn blocks(&self) -> impl Iterator<Item = &str> {
+        self.checks.iter().filter(|c| c.verdict == Verdict::Block).map(|c| c.line.as_str())
+    }
+
+    /// The name that must be typed to confirm it; none if a key is enough.
+    #[must_use]
+    pub fn typed_name(&self) -> Option<&str> {
+        let open = self.danger.is_some() || self.checks.iter().any(|c| c.verdict == Verdict::Warn);
+        open.then_some(self.name_to_type.as_str())
+    }
+
+    /// All its steps together, where each can be told.
+    #[must_use]
+    pub fn estimate(&self) -> Option<Duration> {
+        self.steps.iter().map(|s| s.estimate).sum()
+    }
+}

@@ -1,0 +1,509 @@
+//! From what was asked for to a plan: pure, from one view.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::gates::{self, Gate};
+use super::plan::{Action, AfterFailure, Check, Keep, Plan, PlanId, Request, Step, Verdict};
+use super::rule::Rule;
+use crate::model::units::{age, grouped, percent};
+use crate::model::{AlarmKind, Bytes, ClusterId, ClusterView, MemberId, MemberView, Revision, Role};
+
+/// What a planner goes by.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// The cluster now.
+    pub view: &'a ClusterView,
+    /// What people call it: what must be typed to confirm a dangerous plan.
+    pub cluster_name: &'a str,
+    /// Bytes that a member rewrote in a second in its last defragmentation.
+    pub rates: &'a BTreeMap<MemberId, f64>,
+    /// When the last snapshot of this cluster was saved, as far as is known here.
+    pub last_snapshot: Option<Timestamp>,
+    /// The operation that runs already, if one does.
+    pub busy: Option<&'a str>,
+    /// The key that proves a write.
+    pub proof_key: &'a str,
+}
+
+/// A snapshot that is older than this is worth a warning before something that cannot be taken back.
+const OLD_SNAPSHOT: Duration = Duration::from_secs(24 * 3600);
+
+/// Makes the plan for a request.
+///
+/// # Errors
+/// Why there is nothing to plan, such as no cluster that answers.
+pub fn plan(request: &Request, s: Situation<'_>) -> Result<Plan, String> {
+    let cluster = s.view.cluster_id.ok_or("nobody has answered yet: there is no cluster to plan for")?;
+    let mut draft = Draft::new(s, cluster);
+    match request {
+        Request::Compact(keep) => draft.compact(*keep)?,
+        Request::Defragment { members, move_leader, rule } => {
+            draft.defragment(members, *move_leader, rule.as_ref());
+        }
+        Request::MoveLeader { to } => draft.move_leader(*to),
+        Request::Disarm => draft.disarm()?,
+        Request::Snapshot { member, folder } => draft.snapshot(*member, folder)?,
+        Request::RecoverNoSpace { folder, keep } => draft.recover(folder.as_deref(), *keep)?,
+    }
+    Ok(draft.finish())
+}
+
+struct Draft<'a> {
+    s: Situation<'a>,
+    plan: Plan,
+}
+
+impl<'a> Draft<'a> {
+    fn new(s: Situation<'a>, cluster: ClusterId) -> Self {
+        let at = s.view.at;
+        let plan = Plan {
+            id: PlanId(format!(
+                "{}.{:09}-{:x}",
+                at.strftime("%Y%m%dT%H%M%S"),
+                at.subsec_nanosecond(),
+                std::process::id()
+            )),
+            made_at: at,
+            cluster,
+            cluster_name: s.cluster_name.to_owned(),
+            title: String::new(),
+            consequences: Vec::new(),
+            steps: Vec::new(),
+            skipped: Vec::new(),
+            checks: Vec::new(),
+            danger: None,
+            name_to_type: s.cluster_name.to_owned(),
+            after_failure: AfterFailure::Stop,
+            kubernetes: false,
+        };
+        Self { s, plan }
+    }
+
+    fn finish(mut self) -> Plan {
+        let busy = self.s.busy;
+        self.check(
+            busy.is_none(),
+            "no other operation runs",
+            Verdict::Block,
+            busy.map_or_else(String::new, |what| format!("another operation runs: {what}")),
+        );
+        self.plan
+    }
+
+    fn check(&mut self, holds: bool, pass: impl Into<String>, otherwise: Verdict, line: impl Into<String>) {
+        self.plan.checks.push(Check::that(holds, pass, otherwise, line));
+    }
+
+    fn say(&mut self, consequence: impl Into<String>) {
+        self.plan.consequences.push(consequence.into());
+    }
+
+    fn step(&mut self, action: Action, title: String, etcdctl: String) -> &mut Step {
+        self.plan.steps.push(Step { action, title, estimate: None, before: None, after: None, etcdctl });
+        let last = self.plan.steps.len() - 1;
+        &mut self.plan.steps[last]
+    }
+
+    fn name(&self, id: MemberId) -> String {
+        self.s.view.name_of(id)
+    }
+
+    fn endpoint(&self, id: MemberId) -> String {
+        let endpoint = self.s.view.member(id).and_then(|m| m.endpoint.as_ref());
+        endpoint.map_or_else(|| "ENDPOINT".to_owned(), ToString::to_string)
+    }
+
+    fn voters(&self) -> Vec<&'a MemberView> {
+        self.s.view.members.iter().filter(|m| m.is_voter()).collect()
+    }
+
+    /// Members that answer, one leader, caught up, not corrupt.
+    fn health_checks(&mut self) {
+        let view = self.s.view;
+        let voters = self.voters();
+        let serving = voters.iter().filter(|m| m.state.serves()).count();
+        let silent: Vec<_> = voters.iter().filter(|m| !m.state.serves()).map(|m| m.label()).collect();
+        self.check(
+            silent.is_empty(),
+            format!("{serving} of {} voters serve", voters.len()),
+            Verdict::Block,
+            format!(
+                "{} of {} voters serve, not {}: one that is gone must not be joined by another",
+                serving,
+                voters.len(),
+                silent.join(", ")
+            ),
+        );
+        let leader = view.leader.map(|id| self.name(id));
+        let term = view.term.map_or_else(String::new, |t| format!(", term {}", t.0));
+        let split = view.conflicts.iter().any(|c| matches!(c, crate::model::Conflict::LeadersDiffer { .. }));
+        self.check(
+            leader.is_some() && !split,
+            format!("one leader, {}{term}", leader.unwrap_or_default()),
+            Verdict::Block,
+            if split { "members name different leaders" } else { "nobody leads" },
+        );
+        let lag = voters.iter().filter_map(|m| m.lag).max();
+        self.check(
+            lag.is_some_and(|l| l <= gates::LAG_BOUND),
+            format!("lag {}", lag.unwrap_or_default()),
+            if lag.is_some() { Verdict::Block } else { Verdict::Warn },
+            lag.map_or_else(
+                || "the lag is not known".into(),
+                |l| format!("a voter is {} entries behind", grouped(l)),
+            ),
+        );
+        let corrupt = view.raisers(AlarmKind::Corrupt);
+        self.check(
+            corrupt.is_empty(),
+            "no CORRUPT alarm",
+            Verdict::Block,
+            format!("CORRUPT raised by {corrupt}: find the odd member first, a rewrite would hide it"),
+        );
+    }
+
+    fn snapshot_check(&mut self) {
+        let old = self
+            .s
+            .last_snapshot
+            .map(|at| Duration::try_from(self.s.view.at.duration_since(at)).unwrap_or_default());
+        let line = old.map_or_else(
+            || "no snapshot of this cluster is known here: take one first".to_owned(),
+            |old| format!("the last snapshot is {} old: take one first", age(old)),
+        );
+        self.check(
+            old.is_some_and(|o| o < OLD_SNAPSHOT),
+            old.map_or_else(String::new, |o| format!("last snapshot {} ago", age(o))),
+            Verdict::Warn,
+            line,
+        );
+    }
+
+    fn compact(&mut self, keep: Keep) -> Result<(), String> {
+        let head = self.s.view.revision.ok_or("the revision is not known yet")?;
+        let revision = match keep {
+            Keep::From(revision) => revision,
+            Keep::Last(n) => Revision(head.0.saturating_sub(i64::try_from(n).unwrap_or(i64::MAX))),
+        };
+        self.plan.title = format!("Compaction of {}", self.s.cluster_name);
+        let floor = self.s.view.compact_revision.map_or(0, |r| r.0);
+        let dropped = u64::try_from(revision.0.saturating_sub(floor.max(1))).unwrap_or_default();
+        let shown = |r: i64| grouped(u64::try_from(r).unwrap_or_default());
+        self.say(format!(
+            "Drops the history below revision {}: about {} of {} revisions. Every key keeps its newest value.",
+            shown(revision.0),
+            grouped(dropped),
+            shown(head.0.saturating_sub(floor))
+        ));
+        self.say("Watchers that ask for an older revision are cancelled. It frees pages inside the files; only a defragmentation makes the files smaller.");
+        self.say("Where Kubernetes uses this cluster, its API server compacts every five minutes by itself.");
+        self.plan.danger = Some("dropped history does not come back".into());
+        self.compact_step(revision);
+        let action = Action::Compact { revision };
+        let gate = gates::before(self.plan.cluster, &action, self.s.view);
+        let (holds, line) = match gate {
+            Gate::Go => (revision.0 >= 1, "there is nothing below the first revision".to_owned()),
+            Gate::Wait(why) | Gate::Stop(why) => (false, why),
+        };
+        self.check(holds, format!("revision {} can be compacted", shown(revision.0)), Verdict::Block, line);
+        self.snapshot_check();
+        Ok(())
+    }
+
+    fn compact_step(&mut self, revision: Revision) {
+        self.step(
+            Action::Compact { revision },
+            format!("compact to revision {}", grouped(u64::try_from(revision.0).unwrap_or_default())),
+            format!("etcdctl compact {} --physical", revision.0),
+        );
+    }
+
+    /// The voters that are to be defragmented, in order: followers first, the smallest file first, the leader last.
+    fn targets(&mut self, members: &[MemberId], rule: Option<&Rule>) -> Vec<&'a MemberView> {
+        let mut targets = Vec::new();
+        for m in self.s.view.members.iter().filter(|m| m.listed) {
+            let Some(id) = m.id else { continue };
+            let named = members.contains(&id);
+            if !members.is_empty() && !named {
+                continue;
+            }
+            if m.role == Role::Unstarted {
+                self.plan.skipped.push(format!("{}: was never started", m.label()));
+            } else if m.learner {
+                self.plan.skipped.push(format!("{}: a learner takes no defragmentation", m.label()));
+            } else if let Some(why) = rule.and_then(|r| r.excludes(m)) {
+                self.plan.skipped.push(format!("{}: {why}", m.label()));
+            } else {
+                targets.push(m);
+            }
+        }
+        let size = |m: &MemberView| m.status.as_ref().and_then(|s| s.db_size).unwrap_or_default();
+        targets.sort_by_key(|m| (m.id == self.s.view.leader, size(m), m.label()));
+        targets
+    }
+
+    fn defragment(&mut self, members: &[MemberId], move_leader: bool, rule: Option<&Rule>) {
+        let targets = self.targets(members, rule);
+        self.plan.title = match targets.as_slice() {
+            [one] if members.len() == 1 => {
+                self.plan.name_to_type = one.label();
+                format!("Defragmentation of {}", one.label())
+            }
+            _ => format!("Rolling defragmentation of {}", self.s.cluster_name),
+        };
+        self.defragment_steps(&targets, move_leader);
+        let frees: u64 = self.plan.steps.iter().filter_map(|s| Some(s.before?.minus(s.after?).0)).sum();
+        let sizes: u64 = self.plan.steps.iter().filter_map(|s| Some(s.before?.0)).sum();
+        self.say(format!("Frees about {} of {}.", Bytes(frees), Bytes(sizes)));
+        self.say("A member answers nothing while its file is rewritten: no reads, no writes, no Status; Raft goes on. It needs free disk for what is in use, beside the old file.");
+        if targets.len() > 1 {
+            self.say("Between members: it answers again, has caught up, every voter serves, one leader; otherwise it stops and says why.");
+        }
+        self.health_checks();
+        self.snapshot_check();
+        let leader_in_place = !move_leader && targets.iter().any(|m| m.id == self.s.view.leader);
+        let voters = self.voters().len();
+        if voters < 3 {
+            let line = format!(
+                "{voters} voter{}: clients have nobody else to turn to meanwhile",
+                if voters == 1 { "" } else { "s" }
+            );
+            self.check(false, "", Verdict::Warn, line);
+        } else if leader_in_place && members.len() == 1 {
+            self.plan.danger = Some("it is the leader: its clients wait until it is done".into());
+        }
+    }
+
+    fn defragment_steps(&mut self, targets: &[&'a MemberView], move_leader: bool) {
+        let leader = self.s.view.leader;
+        for m in targets {
+            let Some(id) = m.id else { continue };
+            if move_leader && Some(id) == leader {
+                self.move_step(id, targets);
+            }
+            let (size, in_use) = m.status.as_ref().map_or((None, None), |s| (s.db_size, s.db_size_in_use));
+            let estimate = self.estimate(id, in_use);
+            let endpoint = self.endpoint(id);
+            let title = format!("defragment {}", m.label());
+            let etcdctl = format!("etcdctl defrag --endpoints={endpoint}");
+            let step = self.step(Action::Defragment { member: id }, title, etcdctl);
+            (step.before, step.after, step.estimate) = (size, in_use, estimate);
+        }
+    }
+
+    /// Seconds from what this member, or else any, rewrote in a second last time.
+    fn estimate(&self, id: MemberId, in_use: Option<Bytes>) -> Option<Duration> {
+        let rate =
+            self.s.rates.get(&id).or_else(|| self.s.rates.values().next()).copied().filter(|r| *r > 0.0)?;
+        #[allow(clippy::cast_precision_loss)] // an estimate
+        Duration::try_from_secs_f64(in_use?.0 as f64 / rate).ok()
+    }
+
+    /// Leadership goes to the best other voter: defragmented by then, caught up, the nearest.
+    fn move_step(&mut self, from: MemberId, targets: &[&'a MemberView]) {
+        let done = |m: &MemberView| targets.iter().any(|t| t.id == m.id);
+        let best = self
+            .voters()
+            .into_iter()
+            .filter(|m| m.id != Some(from) && m.state.serves())
+            .min_by_key(|m| (!done(m), m.lag.unwrap_or(u64::MAX) > gates::LAG_BOUND, m.latency));
+        let Some((best, to)) = best.and_then(|m| Some((m, m.id?))) else {
+            self.plan.skipped.push("moving the leader: there is no other voter to lead".into());
+            return;
+        };
+        let (name, endpoint) = (self.name(from), self.endpoint(from));
+        self.step(
+            Action::MoveLeader { from, to },
+            format!("move leader {name} to {}", best.label()),
+            format!("etcdctl move-leader {to} --endpoints={endpoint}"),
+        )
+        .estimate = Some(Duration::from_secs(1));
+    }
+
+    fn move_leader(&mut self, to: MemberId) {
+        let name = self.name(to);
+        self.plan.title = format!("Leadership to {name}");
+        self.say("An election with a chosen winner: writes wait for some ten to some hundred milliseconds.");
+        let Some(from) = self.s.view.leader else {
+            self.check(false, "", Verdict::Block, "nobody leads: there is nothing to move");
+            return;
+        };
+        let endpoint = self.endpoint(from);
+        let title = format!("move leader {} to {name}", self.name(from));
+        let etcdctl = format!("etcdctl move-leader {to} --endpoints={endpoint}");
+        self.step(Action::MoveLeader { from, to }, title, etcdctl);
+        self.check(from != to, format!("{name} follows"), Verdict::Block, format!("{name} leads already"));
+        let gate = gates::before(self.plan.cluster, &Action::MoveLeader { from, to }, self.s.view);
+        let line = match &gate {
+            Gate::Go => String::new(),
+            Gate::Wait(why) | Gate::Stop(why) => why.clone(),
+        };
+        self.check(gate == Gate::Go, format!("{name} is a voter and has caught up"), Verdict::Block, line);
+    }
+
+    fn disarm(&mut self) -> Result<(), String> {
+        self.plan.title = format!("Disarming the alarms of {}", self.s.cluster_name);
+        if self.s.view.alarms.is_empty() {
+            return Err("no alarm is raised".into());
+        }
+        self.disarm_steps();
+        for i in 0..self.plan.steps.len() {
+            let gate = gates::before(self.plan.cluster, &self.plan.steps[i].action, self.s.view);
+            let title = self.plan.steps[i].title.clone();
+            let line = match &gate {
+                Gate::Go => String::new(),
+                Gate::Wait(why) | Gate::Stop(why) => why.clone(),
+            };
+            self.check(gate == Gate::Go, format!("{title}: possible"), Verdict::Block, line);
+        }
+        if !self.s.view.raisers(AlarmKind::Corrupt).is_empty() {
+            self.plan.danger = Some("CORRUPT means that members disagree about data".into());
+            self.say("CORRUPT: at one revision members hold different data. Disarming it lets writes through again and mends nothing: find the odd member (hashkv) and replace it first.");
+        }
+        if !self.s.view.raisers(AlarmKind::NoSpace).is_empty() {
+            self.say("NOSPACE: every member refuses puts until this is done. If the files grow to the quota again, it comes back.");
+        }
+        Ok(())
+    }
+
+    fn disarm_steps(&mut self) {
+        for alarm in &self.s.view.alarms {
+            let name = self.name(alarm.member);
+            self.step(
+                Action::Disarm { member: alarm.member, alarm: alarm.kind },
+                format!("disarm {} of {name}", alarm.kind),
+                "etcdctl alarm disarm".into(),
+            );
+        }
+    }
+
+    /// The healthiest follower that has caught up; without one, whoever answers.
+    fn snapshot_source(&self) -> Option<&'a MemberView> {
+        let answering =
+            self.s.view.members.iter().filter(|m| m.listed && m.state.answers() && m.id.is_some());
+        answering.min_by_key(|m| {
+            (
+                m.learner,
+                !m.state.serves(),
+                m.lag.unwrap_or(u64::MAX) > gates::LAG_BOUND,
+                m.role == Role::Leader,
+                m.latency,
+            )
+        })
+    }
+
+    fn snapshot(&mut self, member: Option<MemberId>, folder: &Path) -> Result<(), String> {
+        let source = match member {
+            Some(id) => self.s.view.member(id),
+            None => self.snapshot_source(),
+        };
+        let source = source.ok_or("no member answers: there is nobody to take a snapshot of")?;
+        self.plan.title = format!("Snapshot of {}", self.s.cluster_name);
+        self.say("Changes nothing in the cluster; the member reads its whole file once, and the network carries it.");
+        self.snapshot_step(source, folder);
+        self.check(
+            source.state.answers(),
+            format!("{} answers", source.label()),
+            Verdict::Block,
+            format!("{} is {}", source.label(), source.state.shown()),
+        );
+        let behind = source.lag.filter(|l| *l > 0);
+        self.check(
+            behind.is_none_or(|l| l <= gates::LAG_BOUND),
+            "it has caught up with the leader",
+            Verdict::Warn,
+            format!(
+                "it is {} entries behind the leader: the snapshot will be, too",
+                grouped(behind.unwrap_or_default())
+            ),
+        );
+        Ok(())
+    }
+
+    fn snapshot_step(&mut self, source: &MemberView, folder: &Path) {
+        let Some(id) = source.id else { return };
+        let safe: String = self
+            .s
+            .cluster_name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
+            .collect();
+        let revision = self.s.view.revision.map_or(0, |r| r.0);
+        let name = format!("{safe}-{}-rev{revision}.db", self.s.view.at.strftime("%Y%m%dT%H%M%SZ"));
+        let file = folder.join(name);
+        let etcdctl = format!("etcdctl snapshot save {} --endpoints={}", file.display(), self.endpoint(id));
+        let size = source.status.as_ref().and_then(|s| s.db_size);
+        let step = self.step(
+            Action::Snapshot { member: id, file },
+            format!("save a snapshot of {}", source.label()),
+            etcdctl,
+        );
+        step.before = size;
+    }
+
+    fn recover(&mut self, folder: Option<&Path>, keep: u64) -> Result<(), String> {
+        if self.s.view.raisers(AlarmKind::NoSpace).is_empty() {
+            return Err("no NOSPACE alarm is raised: there is nothing to recover from".into());
+        }
+        self.plan.title = format!("Recovery of {} from NOSPACE", self.s.cluster_name);
+        self.plan.after_failure = AfterFailure::GoOn;
+        self.plan.danger = Some("it drops history and rewrites every member's file".into());
+        if let Some((folder, source)) = folder.zip(self.snapshot_source()) {
+            self.snapshot_step(source, folder);
+        } else {
+            self.snapshot_check();
+        }
+        let head = self.s.view.revision.map_or(0, |r| r.0);
+        let floor = self.s.view.compact_revision.map_or(0, |r| r.0);
+        let revision = head.saturating_sub(i64::try_from(keep).unwrap_or(i64::MAX));
+        let compacts = revision > floor.max(0) && revision >= 1;
+        if compacts {
+            self.compact_step(Revision(revision));
+        } else {
+            self.plan
+                .skipped
+                .push(format!("compaction: no more than {} revisions are kept as it is", grouped(keep)));
+        }
+        let targets = self.targets(&[], None);
+        self.defragment_steps(&targets, false);
+        self.disarm_steps();
+        let key = self.s.proof_key.to_owned();
+        let etcdctl = format!("etcdctl put {key} etcdtop && etcdctl del {key}");
+        self.step(Action::ProveWrite { key }, "prove that writes go through".into(), etcdctl);
+        self.say("Drops old revisions, rewrites each file one after the other, takes the alarm back once every file is below the quota, and proves it with a put and a delete of a key of its own.");
+        self.say("Then: find what fills the database, and raise --quota-backend-bytes (8 GiB at most is advised) if the data is meant to be there.");
+        self.health_checks();
+        // Live data alone fills the quota, and there is no history to drop: none of this would help.
+        let full = self.s.view.members.iter().filter(|m| m.listed).find_map(|m| {
+            let (quota, _) = m.quota()?;
+            let in_use = m.status.as_ref()?.db_size_in_use?;
+            (in_use.share_of(quota) >= gates::DISARM_BELOW).then_some((m, in_use, quota))
+        });
+        if let Some((m, in_use, quota)) = full {
+            let share = percent(in_use.share_of(quota));
+            let (verdict, line) = if compacts {
+                (
+                    Verdict::Warn,
+                    format!(
+                        "{in_use} ({share}) of {}'s quota {quota} are in use: it helps only as far as that is history",
+                        m.label()
+                    ),
+                )
+            } else {
+                (
+                    Verdict::Block,
+                    format!(
+                        "live data fills {share} of {}'s quota {quota}: neither compaction nor defragmentation gives anything back; delete keys, or raise --quota-backend-bytes",
+                        m.label()
+                    ),
+                )
+            };
+            self.check(false, "", verdict, line);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! The real world of the engine: a cluster that is being polled, and a connection of its own for each step.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::engine::{Progress, World};
+use super::plan::Action;
+use super::save;
+use crate::etcd::{Connection, Dialer, Fault, Permit};
+use crate::model::{ClusterId, ClusterView, MemberId};
+
+/// How long a look waits for a poll: past this the last view is as good as there is.
+const LOOK: Duration = Duration::from_secs(5);
+/// Moving the leader, disarming, a put: calls that a healthy cluster answers at once.
+const SHORT: Duration = Duration::from_secs(10);
+
+/// A polled cluster, and how to reach its members.
+pub struct Live {
+    dialer: Dialer,
+    cluster: ClusterId,
+    views: watch::Receiver<Arc<ClusterView>>,
+    poll_now: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Live {
+    /// `views` come from a running poll, `poll_now` asks that for one now.
+    #[must_use]
+    pub fn new(
+        dialer: Dialer,
+        cluster: ClusterId,
+        views: watch::Receiver<Arc<ClusterView>>,
+        poll_now: Box<dyn Fn() + Send + Sync>,
+    ) -> Self {
+        Self { dialer, cluster, views, poll_now }
+    }
+
+    /// A connection to one member, which is made sure to be that member.
+    async fn to(&self, member: MemberId) -> Result<Connection, Fault> {
+        let view = Arc::clone(&self.views.borrow());
+        let endpoint = view.member(member).and_then(|m| m.endpoint.clone());
+        let endpoint = endpoint
+            .ok_or_else(|| Fault::Unreachable { reason: "no endpoint leads to it from here".into() })?;
+        self.dialer.connect_to(&endpoint, self.cluster, member).await
+    }
+
+    async fn to_leader(&self) -> Result<Connection, Fault> {
+        let leader = self.views.borrow().leader.ok_or(Fault::NoLeader)?;
+        self.to(leader).await
+    }
+}
+
+impl World for Live {
+    async fn look(&mut self) -> Arc<ClusterView> {
+        let asked = Timestamp::now();
+        (self.poll_now)();
+        // The members must have been asked after this, or be known not to answer.
+        let fresh = |view: &Arc<ClusterView>| {
+            view.at >= asked
+                && view
+                    .members
+                    .iter()
+                    .filter(|m| m.state.answers())
+                    .all(|m| m.status_at.is_some_and(|at| at >= asked))
+        };
+        // A poll that takes too long: the last view is as good as there is, and says itself who is silent.
+        let _ = timeout(LOOK, self.views.wait_for(fresh)).await.map(drop);
+        Arc::clone(&self.views.borrow())
+    }
+
+    async fn act(
+        &mut self,
+        permit: &Permit,
+        action: &Action,
+        limit: Duration,
+        progress: &watch::Sender<Progress>,
+    ) -> Result<Option<String>, Fault> {
+        if !permit.covers(self.cluster) {
+            return Err(Fault::WrongMember { found: MemberId(0), cluster: self.cluster });
+        }
+        match action {
+            Action::Defragment { member } => {
+                self.to(*member).await?.defragment(permit, limit).await?;
+                Ok(None)
+            }
+            Action::Compact { revision } => {
+                self.to_leader().await?.compact(permit, *revision, limit).await?;
+                Ok(None)
+            }
+            Action::MoveLeader { to, .. } => {
+                let leader = self.views.borrow().leader.ok_or(Fault::NoLeader)?;
+                if leader != *to {
+                    self.to(leader).await?.move_leader(permit, *to, SHORT).await?;
+                }
+                Ok(None)
+            }
+            Action::Disarm { member, alarm } => {
+                self.to_leader().await?.disarm(permit, *member, *alarm, SHORT).await?;
+                Ok(None)
+            }
+            Action::ProveWrite { key } => {
+                self.to_leader().await?.prove_write(permit, key, SHORT).await?;
+                Ok(Some(format!("put and deleted {key}")))
+            }
+            Action::Snapshot { member, file } => {
+                let connection = self.to(*member).await?;
+                let view = Arc::clone(&self.views.borrow());
+                let saved = save::save(&connection, &view, *member, file, progress).await?;
+                Ok(Some(saved))
+            }
+        }
+    }
+
+    async fn pause(&mut self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
