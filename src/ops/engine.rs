@@ -116,6 +116,9 @@ impl Default for Limits {
     }
 }
 
+/// How often a plan is put into another order before one step: more, and the cluster is not fit for it.
+const REORDERS: usize = 8;
+
 /// Runs a plan to its end.
 #[derive(Debug)]
 pub struct Engine<W, R, T> {
@@ -169,11 +172,8 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
             if let Some(why) = self.stop.borrow().clone() {
                 return End::Cancelled(format!("{why}, before {}", steps[i].title));
             }
-            let view = self.world.look().await;
-            if leader_last(&mut steps[i..], &view) {
-                (self.tell)(OpEvent::Reordered(steps.clone()));
-            }
-            let end = self.step(plan, permit, i, &steps[i].clone()).await;
+            let passed = self.admit(plan, &mut steps, i).await;
+            let end = self.step(plan, permit, i, &steps[i].clone(), passed).await;
             match end {
                 Ok(StepEnd::Done) => {}
                 Ok(StepEnd::Skipped(why)) if plan.after_failure == AfterFailure::GoOn => {
@@ -194,12 +194,32 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         worst.unwrap_or(End::Done)
     }
 
-    /// One step: gate, announcement, call, outcome, gate.
-    async fn step(&mut self, plan: &Plan, permit: &Permit, i: usize, step: &Step) -> Result<StepEnd, End> {
-        let before = match self
-            .pass(plan, i, |cluster, view| gates::before(cluster, &step.action, view), 1)
-            .await
-        {
+    /// The gate before a step. A member that leads by now goes behind the others: which step is next is only known from
+    /// the very look that lets it pass.
+    async fn admit(&mut self, plan: &Plan, steps: &mut [Step], i: usize) -> Passed {
+        for _ in 0..REORDERS {
+            let action = steps[i].action.clone();
+            let passed = self.pass(plan, i, |cluster, view| gates::before(cluster, &action, view), 1).await;
+            match &passed {
+                Passed::Yes(view) if leader_last(&mut steps[i..], view) => {
+                    (self.tell)(OpEvent::Reordered(steps.to_vec()));
+                }
+                _ => return passed,
+            }
+        }
+        Passed::No("the leader changes all the time".into())
+    }
+
+    /// One step that was let pass, or not: announcement, call, outcome, gate.
+    async fn step(
+        &mut self,
+        plan: &Plan,
+        permit: &Permit,
+        i: usize,
+        step: &Step,
+        passed: Passed,
+    ) -> Result<StepEnd, End> {
+        let before = match passed {
             Passed::Yes(view) => view,
             Passed::Cancelled(why) => return Err(End::Cancelled(format!("{why}, before {}", step.title))),
             Passed::No(why) => {

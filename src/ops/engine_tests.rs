@@ -337,7 +337,7 @@ fn a_healthy_cluster_is_rolled_followers_first() {
 fn an_answer_that_was_lost_is_found_out() {
     let (end, truth, _) = roll(3, false, vec![(4, Mishap::AnswerLost)]);
     assert_eq!(end, End::Done, "{:?}", truth.journal);
-    let (end, truth, _) = roll(3, false, vec![(3, Mishap::DiesInCall)]);
+    let (end, truth, _) = roll(3, false, vec![(2, Mishap::DiesInCall)]);
     assert!(matches!(&end, End::Failed(why) if why.contains("refused now")), "{end:?} {:?}", truth.journal);
     assert_eq!(truth.calls.len(), 1, "the others are left alone");
 }
