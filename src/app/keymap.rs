@@ -54,6 +54,22 @@ pub enum ActionId {
     Faster,
     /// Copy the selected row.
     Copy,
+    /// Compact.
+    Compact,
+    /// Defragment the selected member.
+    Defragment,
+    /// Defragment all, one after the other.
+    Roll,
+    /// Save a snapshot.
+    Snapshot,
+    /// Take alarms back.
+    Disarm,
+    /// Move leadership.
+    MoveLeader,
+    /// Out of NOSPACE.
+    Recover,
+    /// Stop what runs at its next safe point.
+    Stop,
     /// Mouse reports on and off.
     Mouse,
     /// The next theme.
@@ -90,6 +106,8 @@ pub enum Group {
     Views,
     /// Moving about.
     Move,
+    /// Changing the cluster.
+    Change,
     /// Finding out.
     Look,
     /// The program itself.
@@ -103,6 +121,7 @@ impl Group {
         match self {
             Self::Views => "Views",
             Self::Move => "Moving about",
+            Self::Change => "Changing the cluster (each opens a plan first)",
             Self::Look => "Looking closer",
             Self::Program => "The program",
         }
@@ -144,6 +163,13 @@ pub static ACTIONS: &[Action] = &[
         "sizes, quota, history, revisions kept"
     ),
     action!(ActionId::Show(Screen::Raft), "raft", ["4"], Views, "term, index, lag, round trips"),
+    action!(
+        ActionId::Show(Screen::Operations),
+        "operations",
+        ["5"],
+        Views,
+        "what runs, its log, what ran before"
+    ),
     action!(ActionId::Show(Screen::Timeline), "timeline", ["7"], Views, "what happened since the start"),
     action!(ActionId::NextView, "next_view", ["tab", "right", "l"], Views, "the next view", "next view"),
     action!(ActionId::PreviousView, "previous_view", ["shift-tab", "left", "h"], Views, "the view before"),
@@ -157,6 +183,28 @@ pub static ACTIONS: &[Action] = &[
     action!(ActionId::PreviousMember, "previous_member", ["N"], Move, "the member before"),
     action!(ActionId::Open, "open", ["enter"], Move, "open the selected member", "open"),
     action!(ActionId::Back, "back", ["esc"], Move, "close, clear filter, overview"),
+    action!(ActionId::Compact, "compact", ["c"], Change, "drop old revisions", "compact"),
+    action!(ActionId::Defragment, "defrag", ["d"], Change, "defragment the selected member", "defrag"),
+    action!(
+        ActionId::Roll,
+        "rolling_defrag",
+        ["D"],
+        Change,
+        "defragment all, one after the other",
+        "rolling"
+    ),
+    action!(ActionId::Snapshot, "snapshot", ["s"], Change, "save a snapshot", "snapshot"),
+    action!(ActionId::Disarm, "alarms", ["a"], Change, "take alarms back", "alarms"),
+    action!(
+        ActionId::MoveLeader,
+        "move_leader",
+        ["L"],
+        Change,
+        "let the selected member lead",
+        "move leader"
+    ),
+    action!(ActionId::Recover, "recover", ["R"], Change, "the way out of NOSPACE, as one plan", "recover"),
+    action!(ActionId::Stop, "stop", ["x"], Change, "stop what runs at its next safe point", "stop"),
     action!(ActionId::Filter, "filter", ["/"], Look, "show only rows with this text", "filter"),
     action!(ActionId::Explain, "explain", ["e"], Look, "what the figures here mean", "explain"),
     action!(ActionId::Freeze, "freeze", ["p"], Look, "hold the picture; polling goes on", "freeze"),
@@ -173,6 +221,24 @@ pub static ACTIONS: &[Action] = &[
 ];
 
 impl Action {
+    /// Why the cluster cannot be changed so now.
+    fn unchangeable(&self, state: &State) -> Option<&'static str> {
+        let reads_only = self.id == ActionId::Snapshot;
+        if state.access.read_only.is_some() && !reads_only {
+            return Some("read-only: nothing may be changed (--read-only=false lifts it)");
+        }
+        if state.view.cluster_id.is_none() {
+            return Some("no cluster is known yet");
+        }
+        if state.changes.running().is_some() {
+            return Some("another operation runs: one at a time");
+        }
+        if self.id == ActionId::Recover && state.view.raisers(crate::model::AlarmKind::NoSpace).is_empty() {
+            return Some("no NOSPACE alarm is raised");
+        }
+        (self.id == ActionId::Disarm && state.view.alarms.is_empty()).then_some("no alarm is raised")
+    }
+
     /// Why it cannot be done now; none: it can. An action never vanishes, it says why.
     #[must_use]
     pub fn unavailable(&self, state: &State) -> Option<&'static str> {
@@ -180,6 +246,8 @@ impl Action {
             ActionId::Open | ActionId::Show(Screen::Member) if state.view.members.is_empty() => {
                 Some("no member is known yet")
             }
+            ActionId::Stop if state.changes.running().is_none() => Some("no operation runs"),
+            _ if self.group == Group::Change && self.id != ActionId::Stop => self.unchangeable(state),
             ActionId::Copy if state.selected_row().is_none() => Some("nothing is selected"),
             ActionId::Faster if state.interval <= super::INTERVALS[0] => Some("250 ms is the fastest"),
             ActionId::Slower if state.interval >= super::INTERVALS[super::INTERVALS.len() - 1] => {

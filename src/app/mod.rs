@@ -1,7 +1,10 @@
 //! The dashboard's state and how it changes. No I/O, no widgets.
 
+pub mod dialog;
 pub mod key;
 pub mod keymap;
+mod news;
+pub mod operation;
 pub mod palette;
 pub mod state;
 pub mod update;

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tui_input::Input;
 
+use super::dialog::Dialog;
 use super::keymap::Keymap;
+use super::operation::Changes;
 use crate::config::ThemeName;
 use crate::model::finding::FindingKey;
 use crate::model::{ClusterView, Endpoint, Event, Finding, MemberId, Severity, Verdict};
@@ -25,6 +27,8 @@ pub enum Screen {
     Storage,
     /// 4: index, applied, lag, term.
     Raft,
+    /// 5: operations.
+    Operations,
     /// 7: what happened.
     Timeline,
 }
@@ -44,6 +48,10 @@ pub enum Overlay {
         /// Which of the matches is chosen.
         chosen: usize,
     },
+    /// A plan that waits for its confirmation.
+    Plan(Box<Dialog>),
+    /// Leaving while an operation runs.
+    Leave,
     /// `e`: what the selected thing means.
     Explain {
         /// First line shown.
@@ -177,6 +185,8 @@ pub struct State {
     pub interval: Duration,
     /// Mouse reports are on.
     pub mouse: bool,
+    /// Changing the cluster.
+    pub changes: Changes,
     /// How to draw.
     pub look: Look,
     /// What the header says besides figures.
@@ -224,6 +234,7 @@ impl State {
             toast: None,
             interval,
             mouse: false,
+            changes: Changes::default(),
             look,
             access,
             keymap: Arc::new(keymap),
@@ -294,7 +305,8 @@ impl State {
     pub const fn keep_scroll(&mut self, most: u16) {
         let scroll = match &mut self.overlay {
             Some(Overlay::Help { scroll } | Overlay::Explain { scroll }) => scroll,
-            Some(Overlay::Palette { .. }) => return,
+            Some(Overlay::Plan(dialog)) => &mut dialog.scroll,
+            Some(Overlay::Palette { .. } | Overlay::Leave) => return,
             None => &mut self.scroll,
         };
         if *scroll > most {

@@ -9,14 +9,14 @@ use tui_input::InputRequest;
 use super::INTERVALS;
 use super::key::{Key, KeyCode};
 use super::keymap::{ActionId, action};
+use super::news;
+use super::operation::{self, Operation};
 use super::palette;
 use super::state::{Live, Overlay, RowKey, Screen, State};
 use crate::config::ThemeName;
-use crate::diagnose;
-use crate::model::event::EventKind;
-use crate::model::event::between;
-use crate::model::verdict::judge;
-use crate::model::{ClusterView, Event, Finding, Severity};
+use crate::model::ClusterView;
+use crate::ops::journal::History as Past;
+use crate::ops::{OpEvent, Plan, Progress};
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -33,6 +33,16 @@ pub enum Msg {
     View(Arc<ClusterView>),
     /// Time went by.
     Tick(Timestamp),
+    /// News of the operation.
+    Operation(OpEvent),
+    /// How far its step is.
+    Progress(Progress),
+    /// What the journal of the cluster tells.
+    Journal(Box<Past>),
+    /// An operation was started.
+    Started(Box<Operation>),
+    /// An operation could not be started.
+    Refused(String),
 }
 
 /// What the loop must do.
@@ -48,17 +58,21 @@ pub enum Effect {
     SetMouse(bool),
     /// Forget what is on screen and draw everything.
     Redraw,
+    /// Carry this plan out; the text that was typed to confirm it.
+    Start(Box<Plan>, String),
+    /// Stop what runs at its next safe point.
+    StopOperation,
+    /// Read the journal again.
+    ReadJournal,
     /// Back to the shell until SIGCONT.
     Suspend,
     /// The end.
     Quit,
 }
 
-/// Entries kept in the timeline.
-const TIMELINE: usize = 1_000;
 /// The views in the order of Tab.
-pub const SCREENS: [Screen; 5] =
-    [Screen::Overview, Screen::Member, Screen::Storage, Screen::Raft, Screen::Timeline];
+pub const SCREENS: [Screen; 6] =
+    [Screen::Overview, Screen::Member, Screen::Storage, Screen::Raft, Screen::Operations, Screen::Timeline];
 
 /// Changes the state; what the loop must do.
 pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
@@ -67,7 +81,16 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         Msg::Paste(text) => on_paste(state, &text),
         Msg::Wheel(rows) => move_by(state, rows),
         Msg::Resize(width, height) => state.size = (width, height),
-        Msg::View(view) => on_view(state, view),
+        Msg::Operation(event) => return operation::on_event(state, event),
+        Msg::Progress(progress) => {
+            if let Some(o) = &mut state.changes.operation {
+                o.progress = progress;
+            }
+        }
+        Msg::Journal(past) => operation::on_history(state, *past),
+        Msg::Started(operation) => state.changes.operation = Some(*operation),
+        Msg::Refused(why) => state.say(why, true),
+        Msg::View(view) => news::on_view(state, view),
         Msg::Tick(now) => {
             state.clock = now;
             if !state.frozen() {
@@ -89,113 +112,20 @@ pub fn next_deadline(state: &State) -> Option<Timestamp> {
     let ages = (state.interval > AGE_STEP && !state.frozen())
         .then(|| state.now.checked_add(AGE_STEP).ok())
         .flatten();
-    [toast, ages].into_iter().flatten().min()
+    // What runs counts seconds.
+    let operation =
+        state.changes.running().and_then(|_| state.clock.checked_add(Duration::from_secs(1)).ok());
+    [toast, ages, operation].into_iter().flatten().min()
 }
 
 /// Between two polls that are further apart than this, ages count on in such steps.
 pub const AGE_STEP: Duration = Duration::from_secs(5);
 
-fn on_view(state: &mut State, view: Arc<ClusterView>) {
-    state.clock = view.at;
-    if state.toast.as_ref().is_some_and(|t| t.until <= state.clock) {
-        state.toast = None;
-    }
-    // While frozen the newest picture goes on unseen.
-    let mut live = state.live.take();
-    if let Some(live) = &mut live {
-        live.swap(state);
-    }
-    take_view(state, view);
-    if let Some(live) = &mut live {
-        live.swap(state);
-    }
-    state.live = live;
-}
-
-fn take_view(state: &mut State, view: Arc<ClusterView>) {
-    state.now = view.at;
-    state.history.push(&view);
-    let findings = diagnose::findings(&view, &state.history);
-    let verdict = judge(&view, &findings);
-    for event in between(&state.view, &view, (&state.verdict, &verdict)) {
-        remember(state, event);
-    }
-    findings_came_and_went(state, &view, &findings);
-    for m in &view.members {
-        let Some((id, ping)) = m.id.and_then(|id| Some((id, state.history.ring(id)?.ping()?))) else {
-            continue;
-        };
-        let shown = state.pings.entry(id).or_insert(ping);
-        if moved(*shown, ping) {
-            *shown = ping;
-        }
-    }
-    state.view = view;
-    state.findings = with_notices(state, findings);
-    state.verdict = verdict;
-}
-
-/// How long a finding must be away before it is over: figures at a threshold come and go.
-const AWAY: Duration = Duration::from_secs(60);
-/// Rules whose findings are in the timeline already, as changes of members, verdict and alarms.
-const TOLD_ELSEWHERE: [&str; 6] =
-    ["member_not_serving", "unreachable", "quorum_lost", "no_leader", "alarm", "conflict"];
-
-fn findings_came_and_went(state: &mut State, view: &ClusterView, findings: &[Finding]) {
-    // What is there from the start did not come.
-    let known = state.view.listed() > 0;
-    let told = |f: &&Finding| !TOLD_ELSEWHERE.contains(&f.key.rule) && f.severity > Severity::Note;
-    let entry =
-        |severity, member, line| Event { at: view.at, severity, kind: EventKind::Finding, member, line };
-    let mut events = Vec::new();
-    for f in findings.iter().filter(told) {
-        if state.recent.insert(f.key.clone(), (view.at, f.clone())).is_none() && known {
-            events.push(entry(f.severity, f.key.member, f.line.clone()));
-        }
-    }
-    state.recent.retain(|key, (seen, finding)| {
-        let away = view.at.duration_since(*seen).unsigned_abs() > AWAY;
-        if away {
-            events.push(entry(Severity::Note, key.member, format!("over: {}", finding.line)));
-        }
-        !away
-    });
-    for event in events {
-        remember(state, event);
-    }
-}
-
-/// Notices are notes: they come after everything else.
-fn with_notices(state: &State, mut findings: Vec<Finding>) -> Vec<Finding> {
-    findings.extend(state.notices.iter().cloned());
-    findings
-}
-
-/// Whether a round trip differs enough to be shown anew: by 5 ms, or by half and 0.3 ms.
-fn moved(shown: Duration, now: Duration) -> bool {
-    let apart = shown.abs_diff(now);
-    apart > Duration::from_millis(5) || apart > shown.min(now) / 2 && apart > Duration::from_micros(300)
-}
-
-/// Adds to the timeline; a member that flaps between the same two states does not drown the rest.
-fn remember(state: &mut State, event: Event) {
-    let again = state.timeline.iter().rev().take(8).any(|old| {
-        old.line == event.line && event.at.duration_since(old.at).unsigned_abs() < Duration::from_secs(5)
-    });
-    if again {
-        return;
-    }
-    state.timeline.push_back(event);
-    while state.timeline.len() > TIMELINE {
-        state.timeline.pop_front();
-    }
-}
-
 fn on_key(state: &mut State, key: Key) -> Vec<Effect> {
     // Leaving and suspending work everywhere, even inside an input line.
     if key.ctrl {
         match state.keymap.action(key) {
-            Some(ActionId::Quit) => return vec![Effect::Quit],
+            Some(ActionId::Quit) => return operation::quit(state),
             Some(ActionId::Suspend) => return vec![Effect::Suspend],
             Some(ActionId::Redraw) => return vec![Effect::Redraw],
             _ => {}
@@ -203,7 +133,7 @@ fn on_key(state: &mut State, key: Key) -> Vec<Effect> {
     }
     if too_small(state) {
         return if state.keymap.action(key) == Some(ActionId::Quit) {
-            vec![Effect::Quit]
+            operation::quit(state)
         } else {
             Vec::new()
         };
@@ -289,12 +219,14 @@ fn in_overlay(state: &mut State, key: Key) -> Vec<Effect> {
             }
             Vec::new()
         }
+        Some(Overlay::Plan(_)) => operation::in_dialog(state, key),
+        Some(Overlay::Leave) => operation::in_leave(state, key),
         None => Vec::new(),
     }
 }
 
 /// What a key does in an input line.
-const fn edit(key: Key) -> Option<InputRequest> {
+pub(super) const fn edit(key: Key) -> Option<InputRequest> {
     Some(match (key.code, key.ctrl) {
         (KeyCode::Char('u'), true) => InputRequest::DeleteLine,
         (KeyCode::Char('w'), true) => InputRequest::DeletePrevWord,
@@ -313,6 +245,7 @@ const fn edit(key: Key) -> Option<InputRequest> {
 fn on_paste(state: &mut State, text: &str) {
     let input = match &mut state.overlay {
         Some(Overlay::Palette { input, .. }) => input,
+        Some(Overlay::Plan(dialog)) => return dialog.paste(text),
         None if state.filter.editing => &mut state.filter.input,
         _ => return,
     };
@@ -369,7 +302,15 @@ fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
         ActionId::Theme => next_theme(state),
         ActionId::Redraw => return vec![Effect::Redraw],
         ActionId::Suspend => return vec![Effect::Suspend],
-        ActionId::Quit => return vec![Effect::Quit],
+        ActionId::Compact
+        | ActionId::Defragment
+        | ActionId::Roll
+        | ActionId::Snapshot
+        | ActionId::Disarm
+        | ActionId::MoveLeader
+        | ActionId::Recover => operation::open(state, id),
+        ActionId::Stop => return operation::stop(state),
+        ActionId::Quit => return operation::quit(state),
     }
     Vec::new()
 }
@@ -397,10 +338,14 @@ fn move_by(state: &mut State, rows: i16) {
             *scroll = scroll.saturating_add_signed(rows);
             return;
         }
-        Some(Overlay::Palette { .. }) => return,
+        Some(Overlay::Plan(dialog)) => {
+            dialog.scroll = dialog.scroll.saturating_add_signed(rows);
+            return;
+        }
+        Some(Overlay::Palette { .. } | Overlay::Leave) => return,
         None => {}
     }
-    if matches!(state.screen, Screen::Timeline | Screen::Member) {
+    if matches!(state.screen, Screen::Timeline | Screen::Member | Screen::Operations) {
         // The loop keeps it within what there is to see.
         state.scroll = state.scroll.saturating_add_signed(rows);
         return;

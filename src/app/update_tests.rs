@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::app::keymap::{ACTIONS, Keymap};
 use crate::app::state::{Access, Look};
+use crate::model::event::EventKind;
 use crate::model::{Endpoint, MemberState};
 use crate::testing::{healthy, with_state};
 

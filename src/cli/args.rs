@@ -180,6 +180,15 @@ pub struct GlobalArgs {
     /// Refuse every change
     #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub read_only: Option<String>,
+    /// Where snapshots are saved [default: etcdtop/snapshots in the XDG data folder]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub snapshot_dir: Option<String>,
+    /// When the terminal goes away while an operation runs: end its step, or finish the plan [default: step]
+    #[arg(long, global = true, value_name = "WHAT", value_parser = PossibleValuesParser::new(["step", "finish"]))]
+    pub on_hangup: Option<String>,
+    /// Prefix of the key that proves a write after a recovery [default: etcdtop/]
+    #[arg(long, global = true, value_name = "PREFIX", value_hint = ValueHint::Other)]
+    pub proof_prefix: Option<String>,
     /// Pause between two polls, 250ms to 1m [default: 1s]
     #[arg(long, global = true, value_name = "DURATION", value_hint = ValueHint::Other)]
     pub interval: Option<String>,
@@ -216,7 +225,7 @@ impl GlobalArgs {
         if !self.endpoints.is_empty() {
             flags.insert("endpoints", self.endpoints.join(","));
         }
-        let texts: [(&'static str, &Option<String>); 23] = [
+        let texts: [(&'static str, &Option<String>); 26] = [
             ("cacert", &self.cacert),
             ("cert", &self.cert),
             ("key", &self.key),
@@ -234,6 +243,9 @@ impl GlobalArgs {
             ("discovery_srv_name", &self.discovery_srv_name),
             ("metrics_url", &self.metrics_url),
             ("read_only", &self.read_only),
+            ("snapshot_dir", &self.snapshot_dir),
+            ("on_hangup", &self.on_hangup),
+            ("proof_prefix", &self.proof_prefix),
             ("interval", &self.interval),
             ("output", &self.output),
             ("color", &self.color),
@@ -283,6 +295,7 @@ mod tests {
                 "output" => "jsonl",
                 "color" => "never",
                 "theme" => "light",
+                "on_hangup" => "finish",
                 _ => "x",
             };
             let flag = format!("--{}={value}", setting.name.replace('_', "-"));

@@ -1,5 +1,6 @@
 //! The dashboard's loop: one select, one draw. Ties together poll, app, ui and term.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +14,14 @@ use tokio::time::{Instant, sleep_until};
 use super::args::Cli;
 use super::connect::{METRICS_EVERY, access, patience, poll_options, settings};
 use super::exit::Exit;
+use super::operations::Runner;
 use crate::app::state::{Access, Look};
 use crate::app::update::next_deadline;
 use crate::app::{Effect, Keymap, Msg, State, update};
 use crate::config::{ColorChoice, Settings, ThemeName};
 use crate::etcd::Dialer;
 use crate::model::ClusterView;
+use crate::ops::Plan;
 use crate::poll::{self, Poll};
 use crate::term::{self, Depth, Guard, Input, Painter, Signal, Signals};
 use crate::ui;
@@ -100,12 +103,24 @@ pub(super) fn open(runtime: &Runtime, settings: &Settings, opening: Opening, acc
     for warning in &settings.warnings {
         state.notice(warning);
     }
+    state.changes.snapshots = snapshot_dir(settings);
+    state.changes.proof_key = format!("{}proof", settings.proof_prefix.value);
     runtime.block_on(async {
         // Before the terminal is taken: a signal from now on ends the loop in order.
         let signals = Signals::listen()?;
         let guard = Guard::take()?;
-        Loop::run(state, opening, depth, &guard, signals).await
+        Loop::run(state, opening, depth, &guard, signals, Runner::new(settings)).await
     })
+}
+
+/// Where snapshots go: as set, else in the XDG data folder.
+fn snapshot_dir(settings: &Settings) -> PathBuf {
+    if let Some(dir) = &settings.snapshot_dir {
+        return dir.value.clone();
+    }
+    let env = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let data = env("XDG_DATA_HOME").or_else(|| Some(env("HOME")?.join(".local/share")));
+    data.unwrap_or_default().join("etcdtop/snapshots")
 }
 
 struct Loop<'a> {
@@ -113,6 +128,8 @@ struct Loop<'a> {
     painter: Painter,
     guard: &'a Guard,
     poll: Option<Poll>,
+    dialer: Option<Dialer>,
+    runner: Runner,
     /// When the last frame was drawn.
     drawn: Instant,
     /// When the next one is due, if something changed.
@@ -126,10 +143,19 @@ impl Loop<'_> {
         depth: Depth,
         guard: &Guard,
         mut signals: Signals,
+        runner: Runner,
     ) -> Result<Exit> {
         state.size = Guard::size();
-        let mut this =
-            Loop { state, painter: Painter::new(depth), guard, poll: None, drawn: Instant::now(), due: None };
+        let mut this = Loop {
+            state,
+            painter: Painter::new(depth),
+            guard,
+            poll: None,
+            dialer: None,
+            runner,
+            drawn: Instant::now(),
+            due: None,
+        };
         // The first frame, before anything is connected.
         this.draw()?;
         let mut input = Input::default();
@@ -148,14 +174,14 @@ impl Loop<'_> {
             tokio::select! {
                 biased;
                 signal = signals.next() => match signal {
-                    Signal::End(number) => return Ok(Exit::Signal(number)),
+                    Signal::End(number) => return this.end(number, "the program was told to end").await,
                     Signal::Suspend => this.suspend()?,
                     Signal::Continue => {
                         this.retake()?;
                     }
                 },
                 msg = input.next() => match msg {
-                    None => return Ok(Exit::Signal(1)), // the terminal is gone, as with SIGHUP
+                    None => return this.end(1, "the terminal is gone").await,
                     Some(first) => {
                         // What is ready is taken whole, then drawn once: a held key must not queue up frames.
                         let mut msg = Some(first);
@@ -177,13 +203,23 @@ impl Loop<'_> {
                     }
                     polling = true;
                 }
+                msg = this.runner.next() => {
+                    if let Some(exit) = this.take(msg)? {
+                        return Ok(exit);
+                    }
+                    this.due.get_or_insert(this.drawn + FRAME);
+                }
                 changed = views.changed(), if polling => {
                     if changed.is_err() {
                         polling = false;
                         this.state.say("polling has ended by an internal error: leave and start again", true);
                     } else {
                         let view = Arc::clone(&views.borrow_and_update());
+                        let before = this.state.view.cluster_id;
                         this.take(Msg::View(view))?;
+                        if let Some(cluster) = this.state.view.cluster_id.filter(|c| before != Some(*c)) {
+                            this.runner.read(cluster);
+                        }
                     }
                     this.due.get_or_insert(this.drawn + FRAME);
                 }
@@ -198,10 +234,32 @@ impl Loop<'_> {
     }
 
     fn start(&mut self, options: poll::Options) -> watch::Receiver<Arc<ClusterView>> {
+        self.dialer = Some(options.dialer.clone());
         let poll = Poll::start(options);
         let views = poll.views();
         self.poll = Some(poll);
         views
+    }
+
+    /// The end from outside. An operation is never left in the middle of a step: the terminal is given back at once, and
+    /// the program stays until the step has ended.
+    async fn end(self, number: u8, why: &str) -> Result<Exit> {
+        if self.runner.runs() {
+            self.guard.release();
+            self.runner.finish(why).await;
+        }
+        Ok(Exit::Signal(number))
+    }
+
+    /// Starts a confirmed plan.
+    fn start_operation(&mut self, plan: Plan, typed: &str) -> Msg {
+        let (Some(poll), Some(dialer)) = (&self.poll, &self.dialer) else {
+            return Msg::Refused("no cluster is known yet".into());
+        };
+        match self.runner.start(plan, typed, poll, dialer) {
+            Ok(operation) => Msg::Started(Box::new(operation)),
+            Err(why) => Msg::Refused(why),
+        }
     }
 
     /// The next moment at which something has to be drawn without anybody doing anything.
@@ -266,6 +324,16 @@ impl Loop<'_> {
                 Effect::SetMouse(on) => self.guard.set_mouse(on)?,
                 Effect::Redraw => self.redraw_all(),
                 Effect::Suspend => self.suspend()?,
+                Effect::Start(plan, typed) => {
+                    let msg = self.start_operation(*plan, &typed);
+                    update(&mut self.state, msg);
+                }
+                Effect::StopOperation => self.runner.stop("somebody asked for it"),
+                Effect::ReadJournal => {
+                    if let Some(cluster) = self.state.view.cluster_id {
+                        self.runner.read(cluster);
+                    }
+                }
                 Effect::Quit => return Ok(Some(Exit::Done)),
             }
         }

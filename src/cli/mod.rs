@@ -8,6 +8,7 @@ mod exit;
 mod health;
 mod lab;
 mod logging;
+mod operations;
 mod shell;
 mod status;
 mod table;

@@ -1,16 +1,15 @@
 //! The layers, from the strongest to the weakest, and how one value is made of them.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::checks::{check_transport, credentials, without_password, world_readable};
 use super::error::ConfigError;
 use super::file::{ConfigFile, Values, default_path};
 use super::host::Host;
-use super::settings::{ColorChoice, Origin, OutputFormat, Row, Secret, Settings, Sourced, ThemeName};
+use super::settings::{ColorChoice, HangUp, Origin, OutputFormat, Row, Secret, Settings, Sourced, ThemeName};
 use super::values;
 use crate::model::Endpoint;
-use crate::model::endpoint::Transport;
 
 /// One setting: its name and where it may stand.
 #[derive(Debug)]
@@ -62,6 +61,9 @@ pub static SETTINGS: &[Setting] = &[
     of_etcdctl("keepalive_timeout"),
     setting("metrics_url"),
     setting("read_only"),
+    setting("snapshot_dir"),
+    setting("on_hangup"),
+    setting("proof_prefix"),
     setting("interval"),
     setting("theme"),
     global("color"),
@@ -366,6 +368,9 @@ impl Layers<'_> {
             color: self.value("color", "auto", color)?,
             ascii,
             log_file: self.path("log_file", false)?,
+            snapshot_dir: self.path("snapshot_dir", false)?,
+            on_hangup: self.value("on_hangup", "step", hang_up)?,
+            proof_prefix: self.value("proof_prefix", "etcdtop/", text)?,
             output: self.optional("output", output)?,
             keys: self.file.as_ref().map(|f| f.keys.clone()).unwrap_or_default(),
             warnings,
@@ -394,90 +399,6 @@ impl Layers<'_> {
     }
 }
 
-type Credentials = (Option<Sourced<String>>, Option<Sourced<Secret>>);
-
-/// `--user name:password` as etcdctl takes it; a password of its own wins over that, and over the file.
-fn credentials(
-    user: Option<Sourced<String>>,
-    password: Option<Sourced<Secret>>,
-    password_file: Option<&Sourced<PathBuf>>,
-) -> Result<Credentials, ConfigError> {
-    let Some(user) = user else {
-        if let Some(password) = password {
-            return Err(ConfigError::Contradiction(format!(
-                "a password ({}) without a user: add --user",
-                password.origin
-            )));
-        }
-        return Ok((None, None));
-    };
-    // With a password of its own the whole text is the name, colons and all. A file of a stronger layer beats it.
-    let stronger = |p: &Sourced<Secret>| password_file.is_none_or(|f| p.origin.rank() <= f.origin.rank());
-    if password.as_ref().is_some_and(stronger) {
-        return Ok((Some(user), password));
-    }
-    let inline_first = password_file.is_none_or(|f| user.origin.rank() <= f.origin.rank());
-    if let Some((name, inline)) = user.value.split_once(':').filter(|_| inline_first) {
-        let password = Sourced { value: Secret::new(inline), origin: user.origin.clone() };
-        return Ok((Some(Sourced { value: name.to_owned(), origin: user.origin }), Some(password)));
-    }
-    let Some(file) = password_file else { return Ok((Some(user), None)) };
-    let text = std::fs::read_to_string(&file.value).map_err(|e| ConfigError::File {
-        setting: "password_file",
-        path: file.value.clone(),
-        origin: file.origin.clone(),
-        reason: e.to_string(),
-    })?;
-    let password =
-        Sourced { value: Secret::new(text.trim_end_matches(['\r', '\n'])), origin: file.origin.clone() };
-    Ok((Some(user), Some(password)))
-}
-
-fn check_transport(settings: &Settings) -> Result<(), ConfigError> {
-    let plain = settings.endpoints.value.iter().find(|e| e.transport() == Transport::Plain);
-    if let (false, Some(plain)) = (settings.insecure_transport.value, plain) {
-        return Err(ConfigError::Contradiction(format!(
-            "endpoint {plain} is plain http, which insecure_transport=false ({}) forbids: write https://",
-            settings.insecure_transport.origin
-        )));
-    }
-    for (given, missing, what, other) in [
-        (&settings.cert, &settings.key, "client certificate", "--key"),
-        (&settings.key, &settings.cert, "client key", "--cert"),
-    ] {
-        if let (Some(given), None) = (given, missing) {
-            return Err(ConfigError::Contradiction(format!(
-                "the {what} {} ({}) stands alone: it takes a certificate and its key, add {other}",
-                given.value.display(),
-                given.origin
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// A url without the `user:password@` that some people write into it.
-fn without_password(text: &str) -> Cow<'_, str> {
-    let Some((scheme, rest)) = text.split_once("://") else { return Cow::Borrowed(text) };
-    match rest.rsplit_once('@') {
-        Some((_, host)) => Cow::Owned(format!("{scheme}://***@{host}")),
-        None => Cow::Borrowed(text),
-    }
-}
-
-/// A finding about a file that everybody may read.
-fn world_readable(path: &Path) -> Option<String> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = std::fs::metadata(path).ok()?.permissions().mode();
-    (mode & 0o004 != 0).then(|| {
-        format!(
-            "{} can be read by everybody on this host (mode {:o}): chmod 600 it",
-            path.display(),
-            mode & 0o777
-        )
-    })
-}
-
 fn theme(text: &str) -> Result<ThemeName, String> {
     match text {
         "dark" => Ok(ThemeName::Dark),
@@ -494,6 +415,14 @@ fn color(text: &str) -> Result<ColorChoice, String> {
         "always" => Ok(ColorChoice::Always),
         "never" => Ok(ColorChoice::Never),
         _ => Err("must be auto, always or never".into()),
+    }
+}
+
+fn hang_up(text: &str) -> Result<HangUp, String> {
+    match text {
+        "step" => Ok(HangUp::Step),
+        "finish" => Ok(HangUp::Finish),
+        _ => Err("must be step or finish".into()),
     }
 }
 

@@ -5,6 +5,7 @@
 //! with its [`Origin`], lets the first one that has a value win, and reads it: an error names the value, where it
 //! came from, what is wrong with it and what to write instead.
 
+mod checks;
 mod error;
 mod file;
 mod host;
@@ -16,5 +17,5 @@ pub use error::ConfigError;
 pub use file::{Rebinding, default_path};
 pub use host::{Found, Host};
 pub use layers::{Flags, Inputs, SETTINGS, Setting, load};
-pub use settings::{ColorChoice, Origin, OutputFormat, Row, Secret, Settings, Sourced, ThemeName};
+pub use settings::{ColorChoice, HangUp, Origin, OutputFormat, Row, Secret, Settings, Sourced, ThemeName};
 pub use values::duration as parse_duration;

@@ -141,6 +141,15 @@ pub enum OutputFormat {
     Jsonl,
 }
 
+/// What becomes of a running operation when the terminal goes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HangUp {
+    /// The running step is brought to its end, then it stops.
+    Step,
+    /// The whole plan is carried out.
+    Finish,
+}
+
 /// Every setting, resolved.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -194,6 +203,12 @@ pub struct Settings {
     pub metrics_url: Option<Sourced<String>>,
     /// The shape of output; none: table on a terminal.
     pub output: Option<Sourced<OutputFormat>>,
+    /// Where snapshots are saved.
+    pub snapshot_dir: Option<Sourced<PathBuf>>,
+    /// What becomes of a running operation when the terminal goes away.
+    pub on_hangup: Sourced<HangUp>,
+    /// The prefix of the key that proves a write.
+    pub proof_prefix: Sourced<String>,
     /// Rebound keys.
     pub keys: Vec<Rebinding>,
     /// What is not wrong but should be known: readable keys, unreadable certificates on the host.

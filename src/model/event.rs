@@ -38,6 +38,8 @@ pub enum EventKind {
     Alarm,
     /// A finding came or went.
     Finding,
+    /// An operation of ours ended.
+    Operation,
 }
 
 /// What changed from `before` to `after`, the verdict first. `verdicts` are those of the two views.

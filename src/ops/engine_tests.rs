@@ -238,6 +238,7 @@ fn roll(members: usize, move_leader: bool, mishaps: Vec<(u32, Mishap)>) -> (End,
         cluster_name: "prod",
         rates: &rates,
         last_snapshot: Some(noon()),
+        snapshot_first: None,
         busy: None,
         proof_key: "k",
     };

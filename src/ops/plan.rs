@@ -113,7 +113,7 @@ impl Action {
 }
 
 /// A step of a plan.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
     /// What is done.
     pub action: Action,
@@ -184,7 +184,7 @@ impl fmt::Display for PlanId {
 }
 
 /// What is going to be done. Nothing in it changes after it was made.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// Its name.
     pub id: PlanId,
@@ -225,6 +225,12 @@ impl Plan {
     pub fn typed_name(&self) -> Option<&str> {
         let open = self.danger.is_some() || self.checks.iter().any(|c| c.verdict == Verdict::Warn);
         open.then_some(self.name_to_type.as_str())
+    }
+
+    /// Whether it changes the cluster; a snapshot alone does not.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        self.steps.iter().any(|s| !matches!(s.action, Action::Snapshot { .. }))
     }
 
     /// All its steps together, where each can be told.

@@ -79,6 +79,7 @@ pub async fn save(
     progress: &watch::Sender<Progress>,
 ) -> Result<String, Fault> {
     let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|e| disk("cannot create", folder, &e))?;
     if file.exists() {
         return Err(Fault::Disk {
             reason: format!("{} exists already, and no snapshot is ever overwritten", file.display()),

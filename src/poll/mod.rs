@@ -85,6 +85,15 @@ impl Poll {
         let _ = self.commands.send(Command::PollNow);
     }
 
+    /// The same for others, as long as the poll runs.
+    pub fn asker(&self) -> impl Fn() + Send + Sync + 'static + use<> {
+        let commands = self.commands.clone();
+        move || {
+            // Without a poll there is nobody to ask.
+            let _ = commands.send(Command::PollNow);
+        }
+    }
+
     /// Changes the pause between two polls.
     pub fn set_interval(&self, pause: Duration) {
         let _ = self.commands.send(Command::Interval(pause));

@@ -35,6 +35,8 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         Some(Overlay::Palette { input, chosen }) => {
             overlays::palette::draw(state, &mut canvas, body, input, *chosen);
         }
+        Some(Overlay::Plan(dialog)) => overlays::plan::draw(state, &mut canvas, body, dialog),
+        Some(Overlay::Leave) => overlays::plan::leave(state, &mut canvas, body),
         Some(Overlay::Explain { scroll }) => overlays::explain::draw(state, &mut canvas, body, *scroll),
         None => {}
     }
@@ -55,7 +57,10 @@ pub fn most_scroll(state: &State) -> u16 {
     match &state.overlay {
         Some(Overlay::Help { .. }) => overlays::help::most_scroll(state, body),
         Some(Overlay::Explain { .. }) => overlays::explain::most_scroll(state, &theme, body),
-        Some(Overlay::Palette { .. }) => 0,
+        Some(Overlay::Plan(dialog)) => {
+            overlays::plan::most_scroll(dialog, &theme, &Glyphs::of(state.look.ascii), body)
+        }
+        Some(Overlay::Palette { .. } | Overlay::Leave) => 0,
         None => screens::most_scroll(state, &theme, &Glyphs::of(state.look.ascii), body),
     }
 }

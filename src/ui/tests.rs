@@ -320,8 +320,8 @@ fn too_small_says_so() {
 fn a_rebound_key_shows_in_footer_and_help() {
     let mut s = state(&[healthy(3)]);
     let keys = ["f".to_owned()];
-    s.keymap = Arc::new(Keymap::with([("freeze", &keys[..], 1)]).unwrap());
-    assert!(text(&mut s, 120, 40).contains("f freeze"), "{}", text(&mut s, 120, 40));
+    s.keymap = Arc::new(Keymap::with([("rolling_defrag", &keys[..], 1)]).unwrap());
+    assert!(text(&mut s, 120, 40).contains("f rolling"), "{}", text(&mut s, 120, 40));
 }
 
 proptest! {

@@ -11,7 +11,7 @@ use crate::ui::theme::Theme;
 
 const fn topic(screen: Screen) -> Topic {
     match screen {
-        Screen::Overview | Screen::Timeline => Topic::Cluster,
+        Screen::Overview | Screen::Timeline | Screen::Operations => Topic::Cluster,
         Screen::Member => Topic::Member,
         Screen::Storage => Topic::Storage,
         Screen::Raft => Topic::Raft,

@@ -27,9 +27,12 @@ fn lines(state: &State, groups: &[Group]) -> Vec<Line> {
 /// Side by side where it is wide, one below the other where it is not.
 fn columns(state: &State, area: Rect) -> Vec<Vec<Line>> {
     if area.width >= 110 {
-        vec![lines(state, &[Group::Views, Group::Move]), lines(state, &[Group::Look, Group::Program])]
+        vec![
+            lines(state, &[Group::Views, Group::Move]),
+            lines(state, &[Group::Change, Group::Look, Group::Program]),
+        ]
     } else {
-        vec![lines(state, &[Group::Views, Group::Move, Group::Look, Group::Program])]
+        vec![lines(state, &[Group::Views, Group::Change, Group::Move, Group::Look, Group::Program])]
     }
 }
 

@@ -1,6 +1,7 @@
 //! The views. A new one is one file and one line in [`TABLE`].
 
 mod member;
+mod operations;
 mod overview;
 mod raft;
 mod storage;
@@ -19,6 +20,9 @@ pub(super) fn most_scroll(state: &State, theme: &Theme, glyphs: &Glyphs, area: R
         Screen::Member => member::most_scroll(state, theme, glyphs, area),
         // The first line is the selected entry, so every one can come first.
         Screen::Timeline => u16::try_from(state.entries().count().saturating_sub(1)).unwrap_or(u16::MAX),
+        Screen::Operations => {
+            u16::try_from(state.changes.past.operations.len().saturating_sub(1)).unwrap_or(u16::MAX)
+        }
         Screen::Overview | Screen::Storage | Screen::Raft => 0,
     }
 }
@@ -45,6 +49,7 @@ pub(super) const TABLE: &[View] = &[
     View { id: Screen::Member, title: "Member", draw: member::draw },
     View { id: Screen::Storage, title: "Storage", draw: storage::draw },
     View { id: Screen::Raft, title: "Raft", draw: raft::draw },
+    View { id: Screen::Operations, title: "Operations", draw: operations::draw },
     View { id: Screen::Timeline, title: "Timeline", draw: timeline::draw },
 ];
 

@@ -6,13 +6,19 @@ use super::nothing_shown;
 use crate::app::State;
 use crate::ui::canvas::{Canvas, below, row};
 use crate::ui::screens::timeline;
-use crate::ui::widgets::{chart, findings, members};
+use crate::ui::widgets::{chart, findings, members, operation};
 
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     if state.rows().is_empty() && !state.view.members.is_empty() {
         canvas.text(area, 1, nothing_shown(state, ""), canvas.theme.dim);
         return;
     }
+    // What runs keeps its place at the bottom: on a small terminal the step and its state.
+    let wanted = operation::rows_wanted(state);
+    let pane = if area.height >= 30 { wanted.min(area.height / 3) } else { wanted.min(4) };
+    let at = area.height.saturating_sub(pane);
+    operation::draw(state, canvas, below(area, at));
+    let area = Rect { height: at.saturating_sub(u16::from(pane > 0 && area.height >= 30)), ..area };
     // Findings keep up to four rows; the table scrolls if it must.
     let found = findings::rows_wanted(state, area.width);
     let wanted = members::rows_wanted(state);

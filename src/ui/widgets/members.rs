@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::bar::{self, Parts};
-use super::rows;
+use super::{operation, rows};
 use crate::app::State;
 use crate::model::units::{age, grouped, latency, percent};
 use crate::model::{MemberState, MemberView, Role};
@@ -174,6 +174,10 @@ fn bar_title(state: &State, columns: u16, canvas: &Canvas<'_>) -> String {
 
 /// The line below a member that ails: the alarms it raised, the reason, and how old its figures are.
 pub(in crate::ui) fn note(state: &State, m: &MemberView) -> Option<String> {
+    // What we do to it is the reason why it is silent.
+    if let Some(done) = operation::note(state, m) {
+        return Some(done);
+    }
     let mut parts = Vec::new();
     if !m.alarms.is_empty() {
         let alarms: Vec<_> = m.alarms.iter().map(ToString::to_string).collect();

@@ -6,4 +6,5 @@ pub(super) mod findings;
 pub(super) mod footer;
 pub(super) mod header;
 pub(super) mod members;
+pub(super) mod operation;
 pub(super) mod rows;

@@ -1,0 +1,254 @@
+//! The dialog of a plan: what is going to be done, and its confirmation. What it is about is frozen when it opens: the
+//! row under the cursor may change meanwhile.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tui_input::{Input, InputRequest};
+
+use super::key::{Key, KeyCode};
+use crate::model::{ClusterView, MemberId};
+use crate::ops::plan::{Keep, Plan, Request};
+use crate::ops::planner::{self, Situation};
+
+/// Where the keys go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Focus {
+    /// The button that it opens on.
+    Cancel,
+    /// How many revisions a compaction keeps.
+    Keep,
+    /// Whether leadership moves first.
+    MoveLeader,
+    /// Whether a snapshot comes first.
+    SnapshotFirst,
+    /// The name that must be typed.
+    Name,
+    /// The button that starts it.
+    Run,
+}
+
+/// What a key in a dialog led to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing but a change in the dialog.
+    Open,
+    /// It is closed, nothing is done.
+    Close,
+    /// It was confirmed.
+    Confirmed,
+    /// Run was pressed and is not possible: why.
+    Refused(String),
+}
+
+/// What was known when the dialog opened.
+#[derive(Clone, Debug)]
+pub struct Frozen {
+    /// The cluster.
+    pub view: Arc<ClusterView>,
+    /// What people call it.
+    pub cluster_name: String,
+    /// How fast members rewrite their files.
+    pub rates: BTreeMap<MemberId, f64>,
+    /// When the last snapshot was saved.
+    pub last_snapshot: Option<Timestamp>,
+    /// What runs already.
+    pub busy: Option<String>,
+    /// Where snapshots go.
+    pub snapshots: PathBuf,
+    /// The key that proves a write.
+    pub proof_key: String,
+}
+
+/// An open dialog.
+#[derive(Clone, Debug)]
+pub struct Dialog {
+    /// What was asked for.
+    pub request: Request,
+    /// The plan that is shown, and run if it is confirmed.
+    pub plan: Plan,
+    /// Where the keys go.
+    pub focus: Focus,
+    /// What was typed as the name.
+    pub typed: Input,
+    /// What was typed as the revisions to keep.
+    pub keep: Option<Input>,
+    /// A snapshot comes first.
+    pub snapshot_first: bool,
+    /// First line shown.
+    pub scroll: u16,
+    frozen: Frozen,
+}
+
+impl Dialog {
+    /// Opens on a request.
+    ///
+    /// # Errors
+    /// Why there is nothing to plan.
+    pub fn open(request: Request, frozen: Frozen) -> Result<Self, String> {
+        let keep = match &request {
+            Request::Compact(Keep::Last(n)) | Request::RecoverNoSpace { keep: n, .. } => {
+                Some(Input::new(n.to_string()))
+            }
+            _ => None,
+        };
+        let plan = make(&request, &frozen, false)?;
+        Ok(Self {
+            request,
+            plan,
+            focus: Focus::Cancel,
+            typed: Input::default(),
+            keep,
+            snapshot_first: false,
+            scroll: 0,
+            frozen,
+        })
+    }
+
+    /// What can be reached with Tab, in order.
+    #[must_use]
+    pub fn fields(&self) -> Vec<Focus> {
+        let mut fields = vec![Focus::Cancel];
+        if self.keep.is_some() {
+            fields.push(Focus::Keep);
+        }
+        if matches!(self.request, Request::Defragment { .. }) {
+            fields.push(Focus::MoveLeader);
+        }
+        if matches!(self.request, Request::Defragment { .. } | Request::Compact(_)) {
+            fields.push(Focus::SnapshotFirst);
+        }
+        if self.plan.typed_name().is_some() {
+            fields.push(Focus::Name);
+        }
+        fields.push(Focus::Run);
+        fields
+    }
+
+    /// Takes a key.
+    pub fn key(&mut self, key: Key) -> Answer {
+        match key.code {
+            KeyCode::Esc => return Answer::Close,
+            KeyCode::Tab | KeyCode::Down => self.step(1),
+            KeyCode::BackTab | KeyCode::Up => self.step(-1),
+            KeyCode::PageDown => self.scroll = self.scroll.saturating_add(5),
+            KeyCode::PageUp => self.scroll = self.scroll.saturating_sub(5),
+            KeyCode::Enter => return self.enter(),
+            KeyCode::Char(' ') if self.toggle() => {}
+            // Between the buttons of one line.
+            KeyCode::Left if matches!(self.focus, Focus::Run) => self.focus = Focus::Cancel,
+            KeyCode::Right if matches!(self.focus, Focus::Cancel) => self.focus = Focus::Run,
+            _ => self.edit(key),
+        }
+        Answer::Open
+    }
+
+    /// Takes pasted text: text, never keys, and never a confirmation.
+    pub fn paste(&mut self, text: &str) {
+        for c in text.chars().filter(|c| !c.is_control()).take(200) {
+            self.insert(InputRequest::InsertChar(c));
+        }
+    }
+
+    fn step(&mut self, by: isize) {
+        let fields = self.fields();
+        let at = fields.iter().position(|f| *f == self.focus).unwrap_or(0);
+        let to = (at.cast_signed() + by).rem_euclid(fields.len().cast_signed());
+        self.focus = fields[to.unsigned_abs()];
+    }
+
+    fn enter(&mut self) -> Answer {
+        match self.focus {
+            Focus::Cancel => Answer::Close,
+            Focus::Keep | Focus::Name => {
+                self.step(1);
+                Answer::Open
+            }
+            Focus::MoveLeader | Focus::SnapshotFirst => {
+                self.toggle();
+                Answer::Open
+            }
+            Focus::Run => match self.not_yet() {
+                Some(why) => Answer::Refused(why),
+                None => Answer::Confirmed,
+            },
+        }
+    }
+
+    /// Why it cannot be run as it stands.
+    #[must_use]
+    pub fn not_yet(&self) -> Option<String> {
+        if let Some(block) = self.plan.blocks().next() {
+            return Some(block.to_owned());
+        }
+        if self.plan.steps.is_empty() {
+            return Some(format!("there is nothing to do: {}", self.plan.skipped.join("; ")));
+        }
+        let name = self.plan.typed_name()?;
+        (self.typed.value().trim() != name).then(|| format!("type {name} first"))
+    }
+
+    fn toggle(&mut self) -> bool {
+        match (self.focus, &mut self.request) {
+            (Focus::MoveLeader, Request::Defragment { move_leader, .. }) => *move_leader = !*move_leader,
+            (Focus::SnapshotFirst, _) => self.snapshot_first = !self.snapshot_first,
+            _ => return false,
+        }
+        self.plan_anew();
+        true
+    }
+
+    fn edit(&mut self, key: Key) {
+        if let Some(request) = super::update::edit(key) {
+            self.insert(request);
+        }
+    }
+
+    fn insert(&mut self, request: InputRequest) {
+        match self.focus {
+            Focus::Name => {
+                self.typed.handle(request);
+            }
+            Focus::Keep => {
+                if matches!(request, InputRequest::InsertChar(c) if !c.is_ascii_digit()) {
+                    return;
+                }
+                if let Some(keep) = &mut self.keep {
+                    keep.handle(request);
+                    let n = keep.value().parse().unwrap_or(0);
+                    match &mut self.request {
+                        Request::Compact(k) => *k = Keep::Last(n),
+                        Request::RecoverNoSpace { keep, .. } => *keep = n,
+                        _ => {}
+                    }
+                    self.plan_anew();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The same moment, other wishes.
+    fn plan_anew(&mut self) {
+        if let Ok(plan) = make(&self.request, &self.frozen, self.snapshot_first) {
+            self.plan = plan;
+        }
+    }
+}
+
+fn make(request: &Request, frozen: &Frozen, snapshot_first: bool) -> Result<Plan, String> {
+    planner::plan(
+        request,
+        Situation {
+            view: &frozen.view,
+            cluster_name: &frozen.cluster_name,
+            rates: &frozen.rates,
+            last_snapshot: frozen.last_snapshot,
+            snapshot_first: snapshot_first.then_some(frozen.snapshots.as_path()),
+            busy: frozen.busy.as_deref(),
+            proof_key: &frozen.proof_key,
+        },
+    )
+}

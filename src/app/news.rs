@@ -1,0 +1,109 @@
+//! A new view: figures, findings, verdict, and what the timeline has to tell.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::state::State;
+use crate::diagnose;
+use crate::model::event::{EventKind, between};
+use crate::model::verdict::judge;
+use crate::model::{ClusterView, Event, Finding, Severity};
+
+/// Entries kept in the timeline.
+const TIMELINE: usize = 1_000;
+
+pub(super) fn on_view(state: &mut State, view: Arc<ClusterView>) {
+    state.clock = view.at;
+    if state.toast.as_ref().is_some_and(|t| t.until <= state.clock) {
+        state.toast = None;
+    }
+    // While frozen the newest picture goes on unseen.
+    let mut live = state.live.take();
+    if let Some(live) = &mut live {
+        live.swap(state);
+    }
+    take_view(state, view);
+    if let Some(live) = &mut live {
+        live.swap(state);
+    }
+    state.live = live;
+}
+
+fn take_view(state: &mut State, view: Arc<ClusterView>) {
+    state.now = view.at;
+    state.history.push(&view);
+    let findings = diagnose::findings(&view, &state.history);
+    let verdict = judge(&view, &findings);
+    for event in between(&state.view, &view, (&state.verdict, &verdict)) {
+        remember(state, event);
+    }
+    findings_came_and_went(state, &view, &findings);
+    for m in &view.members {
+        let Some((id, ping)) = m.id.and_then(|id| Some((id, state.history.ring(id)?.ping()?))) else {
+            continue;
+        };
+        let shown = state.pings.entry(id).or_insert(ping);
+        if moved(*shown, ping) {
+            *shown = ping;
+        }
+    }
+    state.view = view;
+    state.findings = with_notices(state, findings);
+    state.verdict = verdict;
+}
+
+/// How long a finding must be away before it is over: figures at a threshold come and go.
+const AWAY: Duration = Duration::from_secs(60);
+/// Rules whose findings are in the timeline already, as changes of members, verdict and alarms.
+const TOLD_ELSEWHERE: [&str; 6] =
+    ["member_not_serving", "unreachable", "quorum_lost", "no_leader", "alarm", "conflict"];
+
+fn findings_came_and_went(state: &mut State, view: &ClusterView, findings: &[Finding]) {
+    // What is there from the start did not come.
+    let known = state.view.listed() > 0;
+    let told = |f: &&Finding| !TOLD_ELSEWHERE.contains(&f.key.rule) && f.severity > Severity::Note;
+    let entry =
+        |severity, member, line| Event { at: view.at, severity, kind: EventKind::Finding, member, line };
+    let mut events = Vec::new();
+    for f in findings.iter().filter(told) {
+        if state.recent.insert(f.key.clone(), (view.at, f.clone())).is_none() && known {
+            events.push(entry(f.severity, f.key.member, f.line.clone()));
+        }
+    }
+    state.recent.retain(|key, (seen, finding)| {
+        let away = view.at.duration_since(*seen).unsigned_abs() > AWAY;
+        if away {
+            events.push(entry(Severity::Note, key.member, format!("over: {}", finding.line)));
+        }
+        !away
+    });
+    for event in events {
+        remember(state, event);
+    }
+}
+
+/// Notices are notes: they come after everything else.
+fn with_notices(state: &State, mut findings: Vec<Finding>) -> Vec<Finding> {
+    findings.extend(state.notices.iter().cloned());
+    findings
+}
+
+/// Whether a round trip differs enough to be shown anew: by 5 ms, or by half and 0.3 ms.
+fn moved(shown: Duration, now: Duration) -> bool {
+    let apart = shown.abs_diff(now);
+    apart > Duration::from_millis(5) || apart > shown.min(now) / 2 && apart > Duration::from_micros(300)
+}
+
+/// Adds to the timeline; a member that flaps between the same two states does not drown the rest.
+fn remember(state: &mut State, event: Event) {
+    let again = state.timeline.iter().rev().take(8).any(|old| {
+        old.line == event.line && event.at.duration_since(old.at).unsigned_abs() < Duration::from_secs(5)
+    });
+    if again {
+        return;
+    }
+    state.timeline.push_back(event);
+    while state.timeline.len() > TIMELINE {
+        state.timeline.pop_front();
+    }
+}

@@ -1,0 +1,107 @@
+//! The operation that runs, or ran last: its steps and how each stands.
+
+use std::time::Duration;
+
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::app::State;
+use crate::app::operation::{Operation, Standing, end_line, ended_line};
+use crate::model::MemberView;
+use crate::model::units::{age, percent};
+use crate::ops::journal::{End, StepEnd};
+use crate::ops::plan::Step;
+use crate::ui::canvas::{Canvas, row};
+
+/// Rows that the pane wants on the overview; none without an operation.
+pub(in crate::ui) fn rows_wanted(state: &State) -> u16 {
+    state
+        .changes
+        .operation
+        .as_ref()
+        .map_or(0, |o| u16::try_from(o.steps.len()).unwrap_or(u16::MAX).saturating_add(2))
+}
+
+fn since(state: &State, at: jiff::Timestamp) -> Duration {
+    Duration::try_from(state.clock.duration_since(at)).unwrap_or_default()
+}
+
+/// `4 s of about 6 s`, and how far where that can be told; never a guess.
+fn running(state: &State, operation: &Operation, step: &Step, began: jiff::Timestamp) -> String {
+    let mut text = age(since(state, began));
+    if let Some(estimate) = step.estimate {
+        text.push_str(&format!(" of about {}", age(estimate)));
+    }
+    let p = operation.progress;
+    if p.done > 0 {
+        let done = crate::model::Bytes(p.done);
+        text.push_str(&match p.of.map(crate::model::Bytes) {
+            Some(of) if of.0 > 0 => format!(", {done} of {of} ({})", percent(done.share_of(of))),
+            _ => format!(", {done}"),
+        });
+    }
+    text
+}
+
+/// The line below the row of a member that something is done to.
+pub(in crate::ui) fn note(state: &State, m: &MemberView) -> Option<String> {
+    let operation = state.changes.running()?;
+    let (step, began) = operation.on(m.id?)?;
+    Some(format!("{}: {}", step.title, running(state, operation, step, began)))
+}
+
+fn step_line(
+    state: &State,
+    canvas: &Canvas<'_>,
+    operation: &Operation,
+    step: &Step,
+    standing: &Standing,
+) -> (String, Style) {
+    let (theme, g) = (canvas.theme, canvas.glyphs);
+    match standing {
+        Standing::Ahead => (format!("{} {}", g.dot, step.title), theme.dim),
+        Standing::Runs(began) => (
+            format!("{} {}: {}", g.cursor, step.title, running(state, operation, step, *began)),
+            theme.accent,
+        ),
+        Standing::Ended(end, figures) => {
+            let (mark, style) = match end {
+                StepEnd::Done => (g.done, theme.good),
+                StepEnd::Skipped(_) | StepEnd::Unknown(_) => (g.warning, theme.warning),
+                StepEnd::Failed(_) => (g.bad, theme.bad),
+            };
+            (format!("{mark} {}", ended_line(step, end, figures)), style)
+        }
+    }
+}
+
+/// The pane: heading, steps, and what it waits for or how it ended.
+pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
+    let Some(operation) = &state.changes.operation else { return };
+    let theme = canvas.theme;
+    let done = operation.steps.iter().filter(|(_, s)| matches!(s, Standing::Ended(..))).count();
+    let at = (done + 1).min(operation.steps.len());
+    let title = match &operation.end {
+        None => format!("{}, step {at} of {}", operation.plan.title, operation.steps.len()),
+        Some(_) => operation.plan.title.clone(),
+    };
+    let inner = canvas.section(area, &title);
+    let lines: Vec<_> =
+        operation.steps.iter().map(|(step, s)| step_line(state, canvas, operation, step, s)).collect();
+    // Around the step that runs when not all fit; the last row is for the state of the whole.
+    let room = usize::from(inner.height.saturating_sub(1)).max(1);
+    let first = done.saturating_sub(room / 2).min(lines.len().saturating_sub(room));
+    let mut y = 0;
+    for (line, style) in lines.iter().skip(first).take(room) {
+        canvas.text(row(inner, y), 1, line, *style);
+        y += 1;
+    }
+    let (text, style) = match (&operation.end, &operation.waiting) {
+        (Some((End::Done, _)), _) => ("done".to_owned(), theme.good),
+        (Some((end, _)), _) => (end_line(end), theme.bad),
+        (None, _) if operation.stopping => (format!("stops {}", operation.safe_point()), theme.warning),
+        (None, Some(why)) => (format!("waits: {why}"), theme.warning),
+        (None, None) => (format!("x stops it {}", operation.safe_point()), theme.dim),
+    };
+    canvas.text(row(inner, y), 1, &text, style);
+}
