@@ -11,7 +11,7 @@ use super::state::{Overlay, State};
 use super::update::Effect;
 use crate::model::{Finding, MemberId, Role, Severity};
 use crate::ops::journal::{End, Figures, History, StepEnd};
-use crate::ops::plan::{Keep, Plan, Request, Step};
+use crate::ops::plan::{Action, Keep, Plan, Request, Step};
 use crate::ops::{OpEvent, Progress};
 
 /// How a step stands.
@@ -129,7 +129,9 @@ pub fn ended_line(step: &Step, end: &StepEnd, figures: &Figures) -> String {
     match end {
         StepEnd::Done => {
             let sizes = match (figures.before, figures.after) {
-                (Some(a), Some(b)) if a != b => format!("{a} to {b}, "),
+                (Some(a), Some(b)) if matches!(step.action, Action::Defragment { .. }) => {
+                    format!("{a} to {b}, ")
+                }
                 _ => String::new(),
             };
             let note = figures.note.as_ref().map_or_else(String::new, |n| format!(": {n}"));

@@ -117,8 +117,12 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
             patience: poll::PATIENCE,
         };
         let access = crate::app::state::Access {
-            name: format!("etcd {}", cluster.binaries().version),
-            origin: format!("a lab of {} members on this machine", args.members),
+            name: "lab".into(),
+            origin: format!(
+                "{} members of etcd {} on this machine",
+                args.members,
+                cluster.binaries().version
+            ),
             read_only: settings.read_only.value.then(|| settings.read_only.origin.to_string()),
             lab: true,
         };

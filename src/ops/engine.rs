@@ -325,10 +325,11 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
 
     /// A call that was not answered may have been carried out, and may still be going on: the member tells.
     async fn resolve(&mut self, action: &Action, before: &ClusterView, fault: &Fault) -> StepEnd {
-        let deadline = self.world.now().checked_add(self.limits.watch).unwrap_or(Timestamp::MAX);
+        let since = self.world.now();
+        let deadline = since.checked_add(self.limits.watch).unwrap_or(Timestamp::MAX);
         loop {
             let view = self.world.look().await;
-            if let Some(end) = seen(action, before, &view, fault) {
+            if let Some(end) = seen(action, before, &view, since, fault) {
                 return end;
             }
             if self.world.now() >= deadline {
@@ -340,8 +341,17 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
     }
 }
 
-/// What a view tells of an action whose call was not answered; none: nothing yet.
-fn seen(action: &Action, before: &ClusterView, now: &ClusterView, fault: &Fault) -> Option<StepEnd> {
+/// A scrape so much later than the call shows a defragmentation that the call began.
+const SCRAPED_LATER: Duration = Duration::from_secs(1);
+
+/// What a view tells of an action whose call was not answered until `since`; none: nothing yet.
+fn seen(
+    action: &Action,
+    before: &ClusterView,
+    now: &ClusterView,
+    since: Timestamp,
+    fault: &Fault,
+) -> Option<StepEnd> {
     match action {
         Action::Defragment { member } => {
             let (was, is) = (before.member(*member)?, now.member(*member)?);
@@ -365,8 +375,10 @@ fn seen(action: &Action, before: &ClusterView, now: &ClusterView, fault: &Fault)
                 _ => {
                     let size = |m: &crate::model::MemberView| m.status.as_ref().and_then(|s| s.db_size);
                     let shrunk = size(was).zip(size(is)).is_some_and(|(a, b): (Bytes, Bytes)| b < a);
-                    // Only a scrape that is newer than the answer can tell that there was none.
-                    let fresh = is.metrics_at.zip(is.status_at).is_some_and(|(m, s)| m >= s);
+                    // Only a scrape that began after the call can tell that there is none.
+                    let later =
+                        |at: Timestamp| Duration::try_from(at.duration_since(since)).unwrap_or_default();
+                    let fresh = is.metrics_at.is_some_and(|at| later(at) >= SCRAPED_LATER);
                     match (shrunk, fresh) {
                         (true, _) => Some(StepEnd::Done),
                         (false, true) => {

@@ -40,6 +40,9 @@ const OLD_SNAPSHOT: Duration = Duration::from_secs(24 * 3600);
 /// Why there is nothing to plan, such as no cluster that answers.
 pub fn plan(request: &Request, s: Situation<'_>) -> Result<Plan, String> {
     let cluster = s.view.cluster_id.ok_or("nobody has answered yet: there is no cluster to plan for")?;
+    if s.view.listed() == 0 {
+        return Err("the member list is not known yet".into());
+    }
     let mut draft = Draft::new(s, cluster);
     match request {
         Request::Compact(keep) => draft.compact(*keep)?,

@@ -31,7 +31,8 @@ struct SideFile<'a> {
     sha256: String,
     size: Bytes,
     cluster_id: Option<ClusterId>,
-    revision: Option<Revision>,
+    /// What the member had when the stream began; the file may hold some more.
+    revision_at_start: Option<Revision>,
     taken_from: MemberId,
     taken_at: jiff::Timestamp,
     version: Option<&'a ForeignText>,
@@ -113,7 +114,7 @@ pub async fn save(
         sha256: sha.clone(),
         size: Bytes(total),
         cluster_id: view.cluster_id,
-        revision: m.and_then(|m| m.status.as_ref()).map(|s| s.revision),
+        revision_at_start: m.and_then(|m| m.status.as_ref()).map(|s| s.revision),
         taken_from: member,
         taken_at: jiff::Timestamp::now(),
         version: m.and_then(|m| m.status.as_ref()).map(|s| &s.version),

@@ -104,7 +104,7 @@ fn a_host_that_drops_packets_gives_a_first_frame_a_reason_and_a_way_out() {
     let screen = p.wait("CONNECTING");
     assert!(screen.contains(&format!("waiting for {address}")), "{screen}");
     p.keys("?");
-    p.wait("Moving about");
+    p.wait("Keys (");
     p.keys("\x1b");
     let screen = p.wait("UNREACHABLE");
     assert!(screen.contains("no answer to a TCP connect"), "{screen}");
@@ -153,9 +153,9 @@ fn stopped_from_outside_it_takes_the_terminal_back() {
     send(p.pid(), Signal::CONT);
     wait_for("the terminal taken again", || p.is_taken().then_some(()));
     p.keys("?");
-    p.wait("Moving about");
+    p.wait("Keys (");
     p.keys("\x1b");
-    p.wait_until("no help", |s| !s.contains("Moving about"));
+    p.wait_until("no help", |s| !s.contains("Keys ("));
     p.keys("q");
     assert!(p.exit().success() && p.is_restored());
 }
@@ -222,12 +222,107 @@ async fn each_change_is_one_whole_frame() {
     let before = p.bytes();
     // Each key that changes something gives one frame, whole.
     p.keys("?");
-    p.wait("Moving about");
+    p.wait("Keys (");
     p.keys("\x1b");
-    p.wait_until("no help", |s| !s.contains("Moving about"));
+    p.wait_until("no help", |s| !s.contains("Keys ("));
     let after = p.bytes();
     assert_eq!(frames(&after), ends(&after), "a frame is not closed");
     assert_eq!(frames(&after) - frames(&before), 2, "frames for two changes");
     p.keys("q");
     assert!(p.exit().success());
+}
+
+/// A plan is confirmed by nobody's accident: not by a paste, not by the key that opened it, not by Enter where it opens.
+#[test]
+fn a_plan_is_confirmed_on_purpose_alone() {
+    let state = tempfile::tempdir().unwrap();
+    let home = state.path().display().to_string();
+    let env = [("XDG_STATE_HOME", home.as_str()), ("XDG_DATA_HOME", home.as_str())];
+    let mut p = Pty::with_env(120, 40, &["lab", "--load", "light"], &env);
+    p.wait("HEALTHY");
+    p.wait_until("three members", |s| s.contains("3/3 members serve"));
+    p.keys("D");
+    let shown = p.wait("Rolling defragmentation");
+    assert!(
+        shown.contains("3 of 3 voters serve") && shown.contains("etcdctl defrag --endpoints="),
+        "{shown}"
+    );
+    // A paste is text; the opening key again is nothing; Enter presses Cancel.
+    p.keys("\x1b[200~yes\n\x1b[201~");
+    p.keys("D");
+    p.keys("\r");
+    p.wait_until("no dialog", |s| !s.contains("Rolling defragmentation"));
+    // Run without the name that a warning asks for.
+    p.keys("D");
+    p.wait("type lab first");
+    p.keys("\x1b[Z\r");
+    p.wait_until("a refusal", |s| s.lines().last().is_some_and(|l| l.contains("type lab first")));
+    // A selected row that changes under an open dialog changes nothing; with the name it runs.
+    p.keys("\x1b[Zlab\t\r");
+    p.wait("Rolling defragmentation of lab, step");
+    let shown = p.wait_until("the end", |s| s.contains("Rolling defragmentation of lab: done"));
+    for member in ["m1", "m2", "m3"] {
+        assert!(shown.contains(&format!("defragment {member}: done")), "{shown}");
+    }
+    let journal = std::fs::read_dir(state.path().join("etcdtop")).unwrap().flatten().map(|e| e.path());
+    let journal = journal.filter(|p| p.extension().is_some_and(|e| e == "jsonl")).collect::<Vec<_>>();
+    assert_eq!(
+        std::fs::read_to_string(&journal[0]).unwrap().lines().count(),
+        8,
+        "confirmed, three pairs, ended"
+    );
+    p.keys("q");
+    assert!(p.exit().success() && p.is_restored());
+}
+
+#[test]
+fn read_only_refuses_every_change_and_says_who_said_so() {
+    let mut p = Pty::etcdtop(120, 40, &["lab", "--load", "none", "--members", "1", "--read-only"]);
+    let shown = p.wait("HEALTHY");
+    assert!(shown.contains("VIEW ONLY"), "{shown}");
+    for key in ["c", "d", "D", "a", "L", "R"] {
+        p.keys(key);
+        p.wait("read-only: nothing may be changed");
+        p.keys("r");
+    }
+    // A snapshot changes nothing.
+    p.keys("s");
+    p.wait("Snapshot of lab");
+    p.keys("\x1b");
+    p.wait_until("no dialog", |s| !s.contains("Snapshot of lab"));
+    p.keys("q");
+    assert!(p.exit().success());
+}
+
+/// The terminal goes away in the middle of a step: etcdtop stays until the step has ended, writes it down, and goes.
+#[test]
+fn a_hangup_in_the_middle_of_a_step_ends_the_step_and_tells_the_next_start() {
+    let state = tempfile::tempdir().unwrap();
+    let home = state.path().display().to_string();
+    let env = [("XDG_STATE_HOME", home.as_str()), ("XDG_DATA_HOME", home.as_str())];
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let cluster = runtime.block_on(TestCluster::of("3.6"));
+    let endpoints = cluster.endpoints_text();
+    let mut p = Pty::with_env(120, 40, &["--endpoints", &endpoints], &env);
+    p.wait("HEALTHY");
+    p.wait_until("three members", |s| s.contains("3/3 members serve"));
+    p.keys("D");
+    p.wait("Rolling defragmentation");
+    let name = endpoints.split(',').next().unwrap().to_owned() + " +2";
+    p.keys(&format!("\x1b[Z\x1b[Z{name}"));
+    p.wait_until("the name", |s| !s.contains(&format!("type {name} first")));
+    // The first member stops: its defragmentation hangs as soon as it begins, or the gate before it waits.
+    p.keys("\t\r");
+    p.wait("step 1 of 3");
+    send(p.pid(), Signal::HUP);
+    let status = p.exit();
+    assert_eq!(status.exit_code(), 129);
+    let folder = state.path().join("etcdtop");
+    let journal = std::fs::read_dir(folder).unwrap().flatten().map(|e| e.path());
+    let journal = journal.filter(|p| p.extension().is_some_and(|e| e == "jsonl")).collect::<Vec<_>>();
+    let text = std::fs::read_to_string(&journal[0]).unwrap();
+    let begun = text.matches("\"step_begins\"").count();
+    assert_eq!(text.matches("\"step_ended\"").count(), begun, "no step is left open:\n{text}");
+    assert!(text.lines().last().unwrap().contains("\"ended\""), "{text}");
+    drop(runtime);
 }

@@ -9,4 +9,5 @@ mod dashboard;
 mod fake;
 mod house;
 mod matrix;
+mod ops;
 mod support;

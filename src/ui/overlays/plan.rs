@@ -24,12 +24,15 @@ fn lines(dialog: &Dialog, theme: &Theme, glyphs: &Glyphs, columns: u16) -> Vec<L
     let mut lines: Vec<Line> = Vec::new();
     let mut put = |text: &str, indent: u16, style: Style| {
         let room = columns.saturating_sub(indent);
+        if text.is_empty() {
+            lines.push((String::new(), 0, style));
+        }
         lines.extend(wrap(text, room).into_iter().map(|l| (l, indent, style)));
     };
     for text in &plan.consequences {
         put(text, 0, theme.text);
     }
-    put(" ", 0, theme.text);
+    put("", 0, theme.text);
     for (i, step) in plan.steps.iter().enumerate() {
         let sizes = match (step.before, step.after) {
             (Some(a), Some(b)) if a != b => format!("  {a} to about {b}"),
@@ -45,7 +48,7 @@ fn lines(dialog: &Dialog, theme: &Theme, glyphs: &Glyphs, columns: u16) -> Vec<L
     if let Some(total) = plan.estimate() {
         put(&format!("in all about {}", age(total)), 5, theme.dim);
     }
-    put(" ", 0, theme.text);
+    put("", 0, theme.text);
     // What is open comes before what is well.
     for verdict in [Verdict::Block, Verdict::Warn, Verdict::Pass] {
         for check in plan.checks.iter().filter(|c| c.verdict == verdict) {
@@ -57,7 +60,7 @@ fn lines(dialog: &Dialog, theme: &Theme, glyphs: &Glyphs, columns: u16) -> Vec<L
             put(&format!("{mark} {}", check.line), 1, style);
         }
     }
-    put(" ", 0, theme.text);
+    put("", 0, theme.text);
     let mut commands: Vec<&str> = plan.steps.iter().map(|s| s.etcdctl.as_str()).collect();
     commands.dedup();
     for command in commands {

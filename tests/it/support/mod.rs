@@ -36,3 +36,15 @@ pub fn clean_environment() -> Vec<(String, Option<String>)> {
     changes.push(("LC_ALL".into(), Some("C.UTF-8".into())));
     changes
 }
+
+/// The same inside a runtime that has other things to do meanwhile.
+pub async fn wait_for_async<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(std::time::Instant::now() < deadline, "{what} did not come about");
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}

@@ -28,6 +28,10 @@ impl Watch {
         Self { poll: Poll::start(options) }
     }
 
+    pub const fn poll(&self) -> &Poll {
+        &self.poll
+    }
+
     /// Waits until a view is as wanted.
     pub async fn until(&self, what: &str, check: impl Fn(&ClusterView) -> bool) -> Arc<ClusterView> {
         let mut views = self.poll.views();
