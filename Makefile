@@ -5,7 +5,7 @@ CARGO ?= cargo
 RUST_NEEDED := 1.88
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test check bench screenshots fetch rust clean
+.PHONY: bench-roll help demo run build test check bench screenshots fetch rust clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -36,6 +36,11 @@ bench: build ## whole-program measurements beside htop, in one run
 	@scripts/fetch-tools demo
 	@export PROTOC="$$(scripts/fetch-tools --protoc-path)"; $(CARGO) build --release --locked --example bench
 	@target/release/examples/bench
+
+bench-roll: build ## a rolling defragmentation of 1 GiB files beside etcdctl's, under writers
+	@scripts/fetch-tools demo
+	@export PROTOC="$$(scripts/fetch-tools --protoc-path)"; $(CARGO) build --release --locked --example roll
+	@target/release/examples/roll
 
 screenshots: build ## screenshots/ anew, from real runs (SVG; PNG too where rsvg-convert is installed)
 	@scripts/fetch-tools demo

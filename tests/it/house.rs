@@ -109,3 +109,39 @@ fn the_readme_lists_the_keys_that_there_are() {
     let table = etcdtop::app::keymap::markdown();
     assert!(readme.contains(&table), "README's table of keys is old; it must be:\n{table}");
 }
+
+/// A permit to change a cluster is made in two places: by the guard for a confirmed plan, and for a lab's own cluster.
+#[test]
+fn permits_are_made_by_the_guard_and_the_lab_alone() {
+    for (maker, places) in
+        [("Permit::granted(", &["src/ops/guard.rs"][..]), ("Permit::of_a_lab(", &["src/lab/load.rs"])]
+    {
+        let users: Vec<_> = sources(&root().join("src"))
+            .into_iter()
+            .filter(|f| fs::read_to_string(f).unwrap().contains(maker))
+            .map(|f| f.strip_prefix(root()).unwrap().display().to_string())
+            .collect();
+        assert_eq!(users, places, "{maker}");
+    }
+    // And every call that changes something asks for one.
+    for file in ["src/etcd/mutate.rs", "src/etcd/lab_writer.rs"] {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        for call in [".put(", ".delete(", ".compact(", ".defragment(", ".move_leader(", ".alarm("] {
+            for (at, _) in text.match_indices(call) {
+                let function = &text[text[..at].rfind("async fn ").unwrap()..at];
+                assert!(function.contains("&Permit"), "{file}: {call} without a permit in {function}");
+            }
+        }
+    }
+    for file in sources(&root().join("src"))
+        .iter()
+        .filter(|f| !f.ends_with("etcd/mutate.rs") && !f.ends_with("etcd/lab_writer.rs"))
+    {
+        let text = fs::read_to_string(file).unwrap();
+        assert!(
+            !text.contains("AlarmAction") && !text.contains("kv.put"),
+            "{}: changes stand in etcd/mutate.rs",
+            file.display()
+        );
+    }
+}

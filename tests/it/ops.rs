@@ -249,12 +249,12 @@ async fn out_of_no_space_on_3_7() {
 #[tokio::test(flavor = "multi_thread")]
 async fn live_data_that_fills_the_quota_is_not_promised_away() {
     let spec =
-        Spec { members: 1, version: Some("3.6".into()), quota: Some(Bytes(8 << 20)), ..Spec::default() };
+        Spec { members: 1, version: Some("3.6".into()), quota: Some(Bytes(32 << 20)), ..Spec::default() };
     let cluster = TestCluster::start(spec).await;
     let watched = Watch::start(cluster.access(), &cluster.endpoints());
     watched.until("the quota", |v| v.members.iter().any(|m| m.quota().is_some())).await;
     // Every key once: there is no history to drop.
-    fill(&cluster, 400, 1, 40);
+    fill(&cluster, 600, 1, 100);
     let view = watched.until_verdict(VerdictKind::ReadOnly).await;
     let made = plan(&Request::RecoverNoSpace { folder: None, keep: 1_000 }, &view).unwrap();
     let refusal = confirm(made, &Mode::ReadWrite, "test").unwrap_err().to_string();
