@@ -155,6 +155,7 @@ async fn etcdctl(cluster: &Cluster, poll: &Poll) -> Result<Measured> {
         calls: Vec::new(),
         stalls,
         sizes: (before, after),
+        leader,
     })
 }
 
