@@ -228,3 +228,95 @@ fn an_endpoint_without_member_can_be_selected() {
     press(&mut s, "j");
     assert!(matches!(s.selected, Some(RowKey::Endpoint(_))));
 }
+
+/// Dialogs: what is shown is what is run, whatever happens around it.
+#[test]
+fn a_plan_is_frozen_when_its_dialog_opens() {
+    let mut s = seen(healthy(3));
+    s.access.name = "prod".into();
+    press(&mut s, "j d");
+    let planned = |s: &State| match &s.overlay {
+        Some(Overlay::Plan(d)) => d.plan.clone(),
+        other => panic!("{other:?}"),
+    };
+    let before = planned(&s);
+    assert_eq!(before.title, "Defragmentation of m2");
+    // Another leader, another order, another selected row, a wheel: the plan stands.
+    let mut view = healthy(3);
+    view.members.swap(0, 2);
+    view.at = view.at.checked_add(Duration::from_secs(5)).unwrap();
+    update(&mut s, Msg::View(Arc::new(view)));
+    update(&mut s, Msg::Wheel(1));
+    assert_eq!(planned(&s), before);
+    // A warning is open (no snapshot is known): m2 must be typed. Enter on Cancel does nothing.
+    press(&mut s, "enter");
+    assert!(s.overlay.is_none());
+    press(&mut s, "d shift-tab enter");
+    assert!(
+        s.toast.as_ref().is_some_and(|t| t.is_error && t.text.contains("type m2 first")),
+        "{:?}",
+        s.toast
+    );
+    press(&mut s, "shift-tab m 2 tab");
+    let effects = press(&mut s, "enter");
+    assert!(
+        matches!(&effects[..], [Effect::Start(plan, typed)] if plan.title == "Defragmentation of m2" && typed == "m2"),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn what_a_dialog_was_told_makes_another_plan_of_the_same_moment() {
+    let mut s = seen(healthy(3));
+    s.access.name = "prod".into();
+    press(&mut s, "c tab backspace backspace backspace backspace 5 0 0");
+    let plan = match &s.overlay {
+        Some(Overlay::Plan(d)) => d.plan.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(plan.steps[0].title, "compact to revision 1,284,523");
+    press(&mut s, "esc D tab space tab space");
+    let plan = match &s.overlay {
+        Some(Overlay::Plan(d)) => d.plan.clone(),
+        other => panic!("{other:?}"),
+    };
+    let titles: Vec<_> = plan.steps.iter().map(|s| s.title.as_str()).collect();
+    assert_eq!(
+        titles,
+        ["save a snapshot of m2", "defragment m3", "defragment m2", "move leader m1 to m2", "defragment m1"]
+    );
+    assert_eq!(plan.typed_name(), None, "the warning is answered by the snapshot: {:?}", plan.checks);
+}
+
+#[test]
+fn leaving_while_something_runs_asks_and_an_interrupted_one_is_told() {
+    use crate::app::operation::Operation;
+    use crate::ops::journal::{End, History, Past};
+    let mut s = seen(healthy(3));
+    s.access.name = "prod".into();
+    press(&mut s, "D");
+    let Some(Overlay::Plan(dialog)) = s.overlay.take() else { panic!("no dialog") };
+    let operation = Operation::new(dialog.plan.clone(), s.clock);
+    update(&mut s, Msg::Started(Box::new(operation)));
+    assert!(press(&mut s, "q").is_empty() && matches!(s.overlay, Some(Overlay::Leave)), "it asks");
+    assert!(press(&mut s, "q").is_empty() && s.overlay.is_none(), "the same key again stays");
+    press(&mut s, "D");
+    assert!(s.toast.as_ref().is_some_and(|t| t.text.contains("one at a time")), "{:?}", s.toast);
+    press(&mut s, "q");
+    assert_eq!(press(&mut s, "x"), [Effect::StopOperation]);
+    let effects = update(&mut s, Msg::Operation(crate::ops::OpEvent::Ended(End::Cancelled("x".into()))));
+    assert_eq!(effects, [Effect::Quit], "it leaves when that ends");
+    // The next start reads a journal without an end.
+    let mut s = seen(healthy(3));
+    let past = Past {
+        title: "Rolling defragmentation of prod".into(),
+        steps: vec!["defragment m1".into(), "defragment m2".into()],
+        ends: vec![Some(crate::ops::journal::StepEnd::Done), None],
+        ..Past::default()
+    };
+    update(&mut s, Msg::Journal(Box::new(History { operations: vec![past], ..History::default() })));
+    let finding = s.findings.iter().find(|f| f.key.rule == "interrupted").unwrap();
+    assert!(finding.line.contains("was interrupted while it did step 2, defragment m2"), "{}", finding.line);
+    update(&mut s, Msg::View(Arc::new(healthy(3))));
+    assert!(s.findings.iter().any(|f| f.key.rule == "interrupted"), "it stays until the next operation");
+}

@@ -74,7 +74,7 @@ impl Runner {
         };
         let engine = Engine::new(world, journal, tell, Limits::default(), stopped, progress_tx);
         let by = journal::who(&env);
-        let task = tokio::spawn(async move { engine.run(confirmed, &by).await });
+        let task = tokio::spawn(async move { Box::pin(engine.run(confirmed, &by)).await });
         self.running = Some(Running { events, progress, stop, task });
         Ok(shown)
     }

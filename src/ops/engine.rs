@@ -49,11 +49,20 @@ impl Record for Journal {
 
 /// How far a step is, where that can be told truly; never a guess.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// So many bytes went through, or keys of a compaction were dropped.
-    pub done: u64,
-    /// Of so many; none: it is not known.
-    pub of: Option<u64>,
+pub enum Progress {
+    /// Nothing is known but the time.
+    #[default]
+    Unknown,
+    /// So many bytes of a snapshot are in the file.
+    Bytes {
+        /// So many.
+        done: Bytes,
+        /// Of so many, about: the member goes on writing.
+        of: Option<Bytes>,
+    },
+    /// So many keys were dropped by a compaction since it began (`etcd_debugging_mvcc_db_compaction_keys_total`); etcd
+    /// does not tell of how many.
+    Keys(u64),
 }
 
 /// What the engine tells while it runs. A transition is never lost; how far a step is comes by [`Progress`].

@@ -95,7 +95,7 @@ pub async fn save(
             reason: format!("{} has {} free, the snapshot takes {size}", folder.display(), Bytes(free)),
         });
     }
-    progress.send_replace(Progress { done: 0, of: size.map(|s| s.0) });
+    progress.send_replace(Progress::Bytes { done: Bytes(0), of: size });
     let mut name = file.as_os_str().to_owned();
     name.push(".part");
     let mut part = Part { path: name.into(), kept: false };
@@ -183,12 +183,13 @@ async fn copy(
             out.write_all(&held[..whole]).await.map_err(|e| disk("cannot write", path, &e))?;
             held.drain(..whole);
             total += whole as u64;
-            let of = total.saturating_add(message.remaining_bytes());
+            let of = Bytes(total.saturating_add(message.remaining_bytes()));
             progress.send_if_modified(|p| {
                 // Not every 32 KiB is news.
-                let news = total - p.done > 1 << 20;
+                let told = if let Progress::Bytes { done, .. } = *p { done } else { Bytes(0) };
+                let news = Bytes(total).minus(told).0 > 1 << 20;
                 if news {
-                    *p = Progress { done: total, of: Some(of) };
+                    *p = Progress::Bytes { done: Bytes(total), of: Some(of) };
                 }
                 news
             });

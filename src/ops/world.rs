@@ -47,6 +47,11 @@ impl Live {
         self.dialer.connect_to(&endpoint, self.cluster, member).await
     }
 
+    /// Keys that compactions dropped from the leader's file since its start.
+    fn compacted_keys(&self) -> Option<u64> {
+        self.views.borrow().leader_view()?.metrics.as_ref()?.compacted_keys
+    }
+
     async fn to_leader(&self) -> Result<Connection, Fault> {
         let leader = self.views.borrow().leader.ok_or(Fault::NoLeader)?;
         self.to(leader).await
@@ -87,8 +92,28 @@ impl World for Live {
                 Ok(None)
             }
             Action::Compact { revision } => {
-                self.to_leader().await?.compact(permit, *revision, limit).await?;
-                Ok(None)
+                let leader = self.to_leader().await?;
+                let before = self.compacted_keys();
+                let call = leader.compact(permit, *revision, limit);
+                let mut call = std::pin::pin!(call);
+                loop {
+                    tokio::select! {
+                        done = &mut call => {
+                            done?;
+                            return Ok(None);
+                        }
+                        changed = self.views.changed() => {
+                            if changed.is_err() {
+                                return call.await.map(|()| None);
+                            }
+                        }
+                    }
+                    if let Some(dropped) =
+                        self.compacted_keys().zip(before).map(|(now, then)| now.saturating_sub(then))
+                    {
+                        progress.send_replace(Progress::Keys(dropped));
+                    }
+                }
             }
             Action::MoveLeader { to, .. } => {
                 let leader = self.views.borrow().leader.ok_or(Fault::NoLeader)?;

@@ -202,6 +202,50 @@ fn views_and_overlays() {
     }
 }
 
+/// Dialogs, and an operation on its way, at both sizes.
+#[test]
+fn operations() {
+    use crate::app::operation::Operation;
+    use crate::ops::OpEvent;
+    use crate::ops::journal::{Figures, StepEnd};
+    for (name, keys) in [("roll", "D"), ("compact", "c"), ("recover", "R"), ("move_leader", "j L")] {
+        for (width, height) in [(80, 24), (120, 40)] {
+            let mut s = state(&[healthy(3), if name == "recover" { no_space() } else { healthy(3) }]);
+            s.size = (width, height);
+            s.changes.snapshots = "/var/lib/etcdtop".into();
+            press(&mut s, keys);
+            insta::assert_snapshot!(format!("dialog_{name}_{width}x{height}"), text(&mut s, width, height));
+        }
+    }
+    let mut s = state(&[healthy(3), healthy(3)]);
+    press(&mut s, "D");
+    let Some(crate::app::state::Overlay::Plan(dialog)) = s.overlay.take() else { panic!("no dialog") };
+    let clock = s.clock;
+    update(&mut s, Msg::Started(Box::new(Operation::new(dialog.plan.clone(), clock))));
+    let figures =
+        Figures { before: Some(Bytes(438 << 20)), after: Some(Bytes(281 << 20)), took_ms: 2_100, note: None };
+    for event in [
+        OpEvent::Began { step: 0, at: clock },
+        OpEvent::StepEnded { step: 0, end: StepEnd::Done, figures },
+        OpEvent::Began { step: 1, at: clock },
+    ] {
+        update(&mut s, Msg::Operation(event));
+    }
+    update(&mut s, Msg::Tick(clock.checked_add(Duration::from_secs(4)).unwrap()));
+    for (width, height) in [(80, 24), (120, 40)] {
+        for (screen, keys) in [("overview", "1"), ("operations", "5")] {
+            press(&mut s, keys);
+            insta::assert_snapshot!(
+                format!("running_{screen}_{width}x{height}"),
+                text(&mut s, width, height)
+            );
+        }
+        press(&mut s, "q");
+        insta::assert_snapshot!(format!("running_leave_{width}x{height}"), text(&mut s, width, height));
+        press(&mut s, "esc");
+    }
+}
+
 #[test]
 fn frozen_shows_one_moment() {
     let mut s = state(&[healthy(3), healthy(3)]);

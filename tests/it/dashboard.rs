@@ -326,3 +326,39 @@ fn a_hangup_in_the_middle_of_a_step_ends_the_step_and_tells_the_next_start() {
     assert!(text.lines().last().unwrap().contains("\"ended\""), "{text}");
     drop(runtime);
 }
+
+/// Killed while it waits before a step: nothing was sent, and the next start says what was interrupted and can go on.
+#[test]
+fn a_killed_operation_is_told_at_the_next_start_and_holds_no_lock() {
+    let state = tempfile::tempdir().unwrap();
+    let home = state.path().display().to_string();
+    let env = [("XDG_STATE_HOME", home.as_str()), ("XDG_DATA_HOME", home.as_str())];
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let cluster = runtime.block_on(TestCluster::of("3.7"));
+    let endpoints = cluster.endpoints_text();
+    let name = endpoints.split(',').next().unwrap().to_owned() + " +2";
+    let open = |p: &mut Pty| {
+        p.wait_until("three members", |s| s.contains("3/3 members serve"));
+        p.keys("D");
+        p.wait("Rolling defragmentation");
+        p.keys(&format!("\x1b[Z\x1b[Z{name}"));
+        p.wait_until("the name", |s| !s.contains(&format!("type {name} first")));
+    };
+    let mut p = Pty::with_env(120, 40, &["--endpoints", &endpoints], &env);
+    open(&mut p);
+    cluster.stop(2).unwrap();
+    p.keys("\t\r");
+    p.wait("waits: ");
+    send(p.pid(), Signal::KILL);
+    p.exit();
+    cluster.cont(2).unwrap();
+    let mut next = Pty::with_env(120, 40, &["--endpoints", &endpoints], &env);
+    next.wait("was interrupted after step 0 of 3");
+    open(&mut next);
+    next.keys("\t\r");
+    next.wait_until("the end", |s| s.contains("Rolling defragmentation of") && s.contains("+2: done"));
+    next.wait_until("no word of it", |s| !s.contains("was interrupted"));
+    next.keys("q");
+    assert!(next.exit().success());
+    drop(runtime);
+}

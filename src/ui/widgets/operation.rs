@@ -5,10 +5,12 @@ use std::time::Duration;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use super::bar::{self, Parts};
 use crate::app::State;
 use crate::app::operation::{Operation, Standing, end_line, ended_line};
-use crate::model::MemberView;
-use crate::model::units::{age, percent};
+use crate::model::units::{age, grouped, percent};
+use crate::model::{Bytes, MemberView};
+use crate::ops::Progress;
 use crate::ops::journal::{End, StepEnd};
 use crate::ops::plan::Step;
 use crate::ui::canvas::{Canvas, row};
@@ -32,13 +34,13 @@ fn running(state: &State, operation: &Operation, step: &Step, began: jiff::Times
     if let Some(estimate) = step.estimate {
         text.push_str(&format!(" of about {}", age(estimate)));
     }
-    let p = operation.progress;
-    if p.done > 0 {
-        let done = crate::model::Bytes(p.done);
-        text.push_str(&match p.of.map(crate::model::Bytes) {
-            Some(of) if of.0 > 0 => format!(", {done} of {of} ({})", percent(done.share_of(of))),
-            _ => format!(", {done}"),
-        });
+    match operation.progress {
+        Progress::Unknown => {}
+        Progress::Bytes { done, of: Some(of) } if of.0 > 0 => {
+            text.push_str(&format!(", {done} of {of} ({})", percent(done.share_of(of))));
+        }
+        Progress::Bytes { done, .. } => text.push_str(&format!(", {done}")),
+        Progress::Keys(n) => text.push_str(&format!(", {} keys dropped", grouped(n))),
     }
     text
 }
@@ -75,6 +77,18 @@ fn step_line(
     }
 }
 
+/// The proof: how long the file was and is, on one scale for all members; what was given back is light.
+fn proof(canvas: &mut Canvas<'_>, line: Rect, x: u16, standing: &Standing, largest: Bytes) {
+    let Standing::Ended(StepEnd::Done, figures) = standing else { return };
+    let (Some(before), Some(after)) = (figures.before, figures.after) else { return };
+    let room = line.width.saturating_sub(x + 1).min(30);
+    if room < 8 || before == after {
+        return;
+    }
+    let at = Rect { x: line.x + x, width: room, ..line };
+    bar::draw(canvas, at, Parts { in_use: Some(after.min(before)), size: before, whole: largest });
+}
+
 /// The pane: heading, steps, and what it waits for or how it ended.
 pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let Some(operation) = &state.changes.operation else { return };
@@ -88,12 +102,19 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let inner = canvas.section(area, &title);
     let lines: Vec<_> =
         operation.steps.iter().map(|(step, s)| step_line(state, canvas, operation, step, s)).collect();
+    let largest = operation
+        .steps
+        .iter()
+        .filter_map(|(_, s)| if let Standing::Ended(_, f) = s { f.before.max(f.after) } else { None })
+        .max()
+        .unwrap_or_default();
     // Around the step that runs when not all fit; the last row is for the state of the whole.
     let room = usize::from(inner.height.saturating_sub(1)).max(1);
     let first = done.saturating_sub(room / 2).min(lines.len().saturating_sub(room));
     let mut y = 0;
-    for (line, style) in lines.iter().skip(first).take(room) {
-        canvas.text(row(inner, y), 1, line, *style);
+    for ((line, style), (_, standing)) in lines.iter().zip(&operation.steps).skip(first).take(room) {
+        let x = canvas.text(row(inner, y), 1, line, *style);
+        proof(canvas, row(inner, y), x + 2, standing, largest);
         y += 1;
     }
     let (text, style) = match (&operation.end, &operation.waiting) {
