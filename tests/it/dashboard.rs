@@ -353,7 +353,7 @@ fn a_killed_operation_is_told_at_the_next_start_and_holds_no_lock() {
     p.exit();
     cluster.cont(2).unwrap();
     let mut next = Pty::with_env(120, 40, &["--endpoints", &endpoints], &env);
-    next.wait("was interrupted after step 0 of 3");
+    next.wait("after step 0 of 3");
     open(&mut next);
     next.keys("\t\r");
     next.wait_until("the end", |s| s.contains("Rolling defragmentation of") && s.contains("+2: done"));
