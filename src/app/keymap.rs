@@ -425,6 +425,14 @@ mod tests {
     }
 
     #[test]
+    fn findings_offer_what_there_is() {
+        // `diagnose` knows the names alone: here they are checked against the table.
+        for name in ["snapshot", "compact", "rolling_defrag", "alarms", "recover"] {
+            assert!(ACTIONS.iter().any(|a| a.name == name && a.group == Group::Change), "{name}");
+        }
+    }
+
+    #[test]
     fn rebinding_replaces_and_conflicts_name_both() {
         let f = ["f".to_owned()];
         let keymap = Keymap::with([("freeze", &f[..], 3)]).unwrap();

@@ -18,7 +18,7 @@ pub(super) fn outage(view: &ClusterView, _: &History, found: &mut Vec<Finding>) 
         Outage::QuorumLost { .. } => (
             "quorum_lost",
             "quorum lost",
-            "bring voters back; take a snapshot now: it needs no quorum",
+            "take a snapshot now: it needs no quorum; then bring voters back",
             "Without a majority of voters nothing can be committed: no writes, no linearizable reads. Serializable reads and snapshots of a member that answers still work. If the voters are gone for good, the way back is a restore.",
         ),
         Outage::NoLeader { .. } => (
@@ -29,7 +29,9 @@ pub(super) fn outage(view: &ClusterView, _: &History, found: &mut Vec<Finding>) 
         ),
     };
     let line = format!("{what}: {outage}");
-    found.push(Finding::new(rule, None, Severity::Critical, line, next, meaning));
+    let f = Finding::new(rule, None, Severity::Critical, line, next, meaning);
+    // The one thing that needs no quorum.
+    found.push(if matches!(outage, Outage::QuorumLost { .. }) { f.done_by("snapshot") } else { f });
 }
 
 /// A member that does not answer, or has no leader: at once. When nobody has a leader that is a finding of the

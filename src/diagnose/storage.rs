@@ -19,9 +19,9 @@ pub(super) fn alarms(view: &ClusterView, _: &History, found: &mut Vec<Finding>) 
                 // The threshold leaves room for what is written until somebody looks again.
                 match view.fullest() {
                     Some((size, quota)) if size.share_of(quota) < 0.9 => {
-                        "the files are below the quota again: etcdctl alarm disarm"
+                        "the files are below the quota again: take the alarm back"
                     }
-                    _ => "compact, defrag each member, then etcdctl alarm disarm",
+                    _ => "compact, defrag each member, then take the alarm back",
                 },
                 "The database outgrew its quota. Every member refuses puts until the alarm is disarmed; disarming above the quota only brings it back.",
             ),
@@ -32,9 +32,14 @@ pub(super) fn alarms(view: &ClusterView, _: &History, found: &mut Vec<Finding>) 
             ),
         };
         let line = format!("{kind} raised by {raisers}: {what}");
-        found.push(
-            Finding::new("alarm", None, Severity::Critical, line, next, meaning).about(kind.to_string()),
-        );
+        let f = Finding::new("alarm", None, Severity::Critical, line, next, meaning).about(kind.to_string());
+        // Below the quota again only the alarm is left; otherwise the whole way out.
+        let below = view.fullest().is_some_and(|(size, quota)| size.share_of(quota) < 0.9);
+        found.push(match kind {
+            AlarmKind::NoSpace if below => f.done_by("alarms"),
+            AlarmKind::NoSpace => f.done_by("recover"),
+            AlarmKind::Corrupt => f,
+        });
     }
 }
 
@@ -77,6 +82,7 @@ pub(super) fn quota(view: &ClusterView, _: &History, found: &mut Vec<Finding>) {
         "compact, then defrag",
         "At the quota etcd raises NOSPACE and refuses puts. Thresholds: 95% from the etcd mixin, 80% from etcd-defrag.",
     );
+    f.action = Some("compact");
     for (share, m, size, quota) in &over {
         f.evidence.push(format!("{}: db {size} / quota {quota} = {share:.3}", m.label()));
     }
@@ -112,6 +118,9 @@ pub(super) fn fragmentation(view: &ClusterView, _: &History, found: &mut Vec<Fin
         next,
         "Compaction frees pages inside the file; only a defragmentation gives them back. Threshold from the etcd mixin.",
     );
+    if view.healthy_voters() == view.voters() {
+        f.action = Some("rolling_defrag");
+    }
     for (share, m, free) in &over {
         f.evidence.push(format!("{}: in_use / db_size = {share:.3}, {free} free", m.label()));
     }
@@ -158,14 +167,17 @@ pub(super) fn sizes_differ(view: &ClusterView, _: &History, found: &mut Vec<Find
         && b.0 / 2 > a.0
     {
         let line = format!("{} has {b} allocated, {} only {a}", large.label(), small.label());
-        found.push(Finding::new(
-            "sizes_differ",
-            large.id,
-            Severity::Note,
-            line,
-            "defrag the larger ones",
-            "Members hold the same data; a file twice as large was left out of a defragmentation.",
-        ));
+        found.push(
+            Finding::new(
+                "sizes_differ",
+                large.id,
+                Severity::Note,
+                line,
+                "defrag the larger ones",
+                "Members hold the same data; a file twice as large was left out of a defragmentation.",
+            )
+            .done_by("rolling_defrag"),
+        );
     }
 }
 

@@ -141,3 +141,19 @@ fn thresholds_are_not_crossed_early() {
         assert_eq!(findings(&view, &History::default()), []);
     }
 }
+
+/// A finding may only name what the dashboard has a key for.
+#[test]
+fn what_a_finding_offers_is_an_action_with_a_key() {
+    let views = [
+        leaderless(1),
+        changed(|v| (0..3).for_each(|i| size(v, i, 1_990 << 20, 300 << 20))),
+        changed(|v| v.alarms.push(Alarm { member: v.members[0].id.unwrap(), kind: AlarmKind::NoSpace })),
+        changed(|v| size(v, 0, 900 << 20, 600 << 20)),
+    ];
+    let found: Vec<_> = views.iter().flat_map(|v| findings(v, &History::default())).collect();
+    let offered: Vec<_> = found.iter().filter_map(|f| f.action).collect();
+    for action in ["snapshot", "compact", "rolling_defrag", "alarms"] {
+        assert!(offered.contains(&action), "{action}: {offered:?}");
+    }
+}

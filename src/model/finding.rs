@@ -57,6 +57,7 @@ impl Finding {
             severity,
             line,
             next: next.to_owned(),
+            action: None,
             evidence: Vec::new(),
             meaning,
         }
@@ -64,6 +65,13 @@ impl Finding {
 }
 
 impl Finding {
+    /// What of ours does the next step: the name of an action.
+    #[must_use]
+    pub const fn done_by(mut self, action: &'static str) -> Self {
+        self.action = Some(action);
+        self
+    }
+
     /// The same rule, the same member, but about something of its own.
     #[must_use]
     pub fn about(mut self, subject: impl Into<String>) -> Self {
@@ -83,6 +91,8 @@ pub struct Finding {
     pub line: String,
     /// What to do next, in a few words; empty when there is nothing to do but to watch.
     pub next: String,
+    /// The dashboard's action that does it, by its name in the table of keys; none: nothing of ours does.
+    pub action: Option<&'static str>,
     /// The evidence: figures and thresholds, a line each.
     pub evidence: Vec<String>,
     /// What it means and whose threshold it is.

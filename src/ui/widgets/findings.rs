@@ -4,6 +4,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::app::State;
+use crate::app::keymap::ACTIONS;
 use crate::model::{Finding, VerdictKind};
 use crate::ui::canvas::{Canvas, below, row, width, wrap};
 
@@ -15,7 +16,7 @@ const WIDE: u16 = 100;
 /// Rows that the pane wants, its heading included.
 pub(in crate::ui) fn rows_wanted(state: &State, columns: u16) -> u16 {
     let beside = beside_columns(state, columns);
-    let rows: usize = state.findings.iter().map(|f| Block::of(f, columns, beside).wanted()).sum();
+    let rows: usize = state.findings.iter().map(|f| Block::of(state, f, columns, beside).wanted()).sum();
     u16::try_from(rows.max(1) + 1).unwrap_or(u16::MAX)
 }
 
@@ -27,19 +28,31 @@ struct Block<'a> {
     beside: bool,
 }
 
+/// The next step, and the key that does it, if one does.
+fn next(state: &State, finding: &Finding) -> String {
+    let action = finding.action.and_then(|name| ACTIONS.iter().find(|a| a.name == name));
+    let key = action.map(|a| state.keymap.first(a.id)).filter(|k| !k.is_empty());
+    key.map_or_else(|| finding.next.clone(), |key| format!("{key}: {}", finding.next))
+}
+
 /// Columns that the next steps get beside the lines: what the longest needs, up to half.
 fn beside_columns(state: &State, columns: u16) -> u16 {
-    let longest = state.findings.iter().map(|f| width(&f.next)).max().unwrap_or(0);
+    let longest = state.findings.iter().map(|f| width(&next(state, f))).max().unwrap_or(0);
     (longest + 1).clamp(columns / 4, columns / 2)
 }
 
 impl<'a> Block<'a> {
-    fn of(finding: &'a Finding, columns: u16, beside_columns: u16) -> Self {
+    fn of(state: &State, finding: &'a Finding, columns: u16, beside_columns: u16) -> Self {
         let beside = columns >= WIDE;
         let room = columns.saturating_sub(INDENT + 1);
         let next_room = if beside { beside_columns } else { room.saturating_sub(2) };
         let line_room = if beside { room.saturating_sub(next_room + 1) } else { room };
-        Self { finding, lines: wrap(&finding.line, line_room), next: wrap(&finding.next, next_room), beside }
+        Self {
+            finding,
+            lines: wrap(&finding.line, line_room),
+            next: wrap(&next(state, finding), next_room),
+            beside,
+        }
     }
 
     fn wanted(&self) -> usize {
@@ -85,7 +98,7 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         return;
     }
     let beside = beside_columns(state, inner.width);
-    let blocks: Vec<_> = state.findings.iter().map(|f| Block::of(f, inner.width, beside)).collect();
+    let blocks: Vec<_> = state.findings.iter().map(|f| Block::of(state, f, inner.width, beside)).collect();
     let wanted: Vec<_> = blocks.iter().map(Block::wanted).collect();
     let rows = share(&wanted, usize::from(inner.height));
     let mut rest = inner;
