@@ -128,13 +128,11 @@ fn name(dialog: &Dialog, canvas: &mut Canvas<'_>, line: Rect) {
     let theme = canvas.theme;
     let Some(name) = dialog.plan.typed_name() else { return };
     let why = dialog.plan.danger.as_deref().unwrap_or("a warning is open");
-    let x = canvas.spans(
-        line,
-        1,
-        &[(why, theme.warning), (": type ", theme.text), (name, theme.strong), (" to run it  ", theme.text)],
-    );
+    let x =
+        canvas.spans(line, 1, &[("type ", theme.text), (name, theme.strong), (" to run it: ", theme.text)]);
     let room = width(name).max(6) + 1;
-    input(canvas, line, x, &dialog.typed, dialog.focus == Focus::Name, room);
+    let x = input(canvas, line, x, &dialog.typed, dialog.focus == Focus::Name, room);
+    canvas.text(line, x + 2, why, theme.warning);
 }
 
 /// An input line with its cursor; the column after it.
