@@ -88,6 +88,12 @@ pub enum Fault {
     /// A learner refuses all but a few calls.
     #[error("a learner does not answer this call: name a voter with --endpoints")]
     Learner,
+    /// A call was not sent, because the way to the member failed before.
+    #[error("{fault}; nothing was sent")]
+    NotSent {
+        /// Why.
+        fault: Box<Fault>,
+    },
     /// Another member, or a member of another cluster, answers there.
     #[error("member {found} of cluster {cluster} answers there, not the one that was meant")]
     WrongMember {
@@ -121,8 +127,9 @@ pub enum Fault {
 impl Fault {
     /// The state of a member that shows this fault.
     #[must_use]
-    pub const fn state(&self) -> MemberState {
+    pub fn state(&self) -> MemberState {
         match self {
+            Self::NotSent { fault } => fault.state(),
             Self::Refused { .. } => MemberState::Refused,
             Self::Resolve { .. }
             | Self::Unreachable { .. }

@@ -11,7 +11,7 @@ use super::engine::{Progress, World};
 use super::plan::Action;
 use super::save;
 use crate::etcd::{Connection, Dialer, Fault, Permit};
-use crate::model::{ClusterId, ClusterView, MemberId};
+use crate::model::{ClusterId, ClusterView, MemberId, MemberState};
 
 /// How long a look waits for a poll: past this the last view is as good as there is.
 const LOOK: Duration = Duration::from_secs(5);
@@ -58,6 +58,17 @@ impl Live {
     }
 }
 
+/// The view without what nobody said anew: a gate must not let a step pass on yesterday's health.
+fn only_fresh(view: &ClusterView, asked: Timestamp) -> ClusterView {
+    let mut view = view.clone();
+    for m in view.members.iter_mut().filter(|m| m.state.answers() && m.status_at.is_none_or(|at| at < asked))
+    {
+        m.state = MemberState::Hung;
+        m.detail = Some("it was asked again and has not answered".into());
+    }
+    view
+}
+
 impl World for Live {
     async fn look(&mut self) -> Arc<ClusterView> {
         let asked = Timestamp::now();
@@ -71,9 +82,9 @@ impl World for Live {
                     .filter(|m| m.state.answers())
                     .all(|m| m.status_at.is_some_and(|at| at >= asked))
         };
-        // A poll that takes too long: the last view is as good as there is, and says itself who is silent.
-        let _ = timeout(LOOK, self.views.wait_for(fresh)).await.map(drop);
-        Arc::clone(&self.views.borrow())
+        let in_time = matches!(timeout(LOOK, self.views.wait_for(fresh)).await, Ok(Ok(_)));
+        let view = Arc::clone(&self.views.borrow());
+        if in_time { view } else { Arc::new(only_fresh(&view, asked)) }
     }
 
     async fn act(
@@ -145,5 +156,34 @@ impl World for Live {
 
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::gates::{self, Gate};
+    use crate::testing::healthy;
+
+    #[test]
+    fn a_view_that_nobody_renewed_lets_nothing_pass() {
+        let mut view = healthy(3);
+        let asked = view.at.checked_add(Duration::from_secs(5)).unwrap();
+        view.members[0].status_at = Some(asked);
+        let seen = only_fresh(&view, asked);
+        assert_eq!(seen.members.iter().map(|m| m.state.answers()).collect::<Vec<_>>(), [true, false, false]);
+        let action = Action::Defragment { member: view.members[0].id.unwrap() };
+        let cluster = view.cluster_id.unwrap();
+        assert_eq!(gates::before(cluster, &action, &view), Gate::Go);
+        assert!(matches!(gates::before(cluster, &action, &seen), Gate::Wait(_)));
+    }
+
+    #[test]
+    fn what_was_not_sent_is_not_watched_for() {
+        let fault = Fault::Deadline { after: LOOK };
+        assert!(fault.outcome_unknown());
+        let fault = Fault::NotSent { fault: Box::new(fault) };
+        assert!(!fault.outcome_unknown());
+        assert!(fault.to_string().contains("nothing was sent"), "{fault}");
     }
 }
