@@ -180,6 +180,9 @@ impl Dialog {
     /// Why it cannot be run as it stands.
     #[must_use]
     pub fn not_yet(&self) -> Option<String> {
+        if self.keep.as_ref().is_some_and(|k| k.value().parse::<u64>().is_err()) {
+            return Some("how many revisions are to be kept?".into());
+        }
         if let Some(block) = self.plan.blocks().next() {
             return Some(block.to_owned());
         }
@@ -196,6 +199,7 @@ impl Dialog {
             (Focus::SnapshotFirst, _) => self.snapshot_first = !self.snapshot_first,
             _ => return false,
         }
+        self.typed = Input::default();
         self.plan_anew();
         true
     }
@@ -217,7 +221,10 @@ impl Dialog {
                 }
                 if let Some(keep) = &mut self.keep {
                     keep.handle(request);
-                    let n = keep.value().parse().unwrap_or(0);
+                    // What is no number keeps everything: nothing is dropped by a slip. See `not_yet`.
+                    let n = keep.value().parse().unwrap_or(u64::MAX);
+                    // What was typed confirmed another plan.
+                    self.typed = Input::default();
                     match &mut self.request {
                         Request::Compact(k) => *k = Keep::Last(n),
                         Request::RecoverNoSpace { keep, .. } => *keep = n,

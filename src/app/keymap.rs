@@ -233,10 +233,11 @@ impl Action {
         if state.changes.running().is_some() {
             return Some("another operation runs: one at a time");
         }
-        if self.id == ActionId::Recover && state.view.raisers(crate::model::AlarmKind::NoSpace).is_empty() {
+        if self.id == ActionId::Recover && state.newest().raisers(crate::model::AlarmKind::NoSpace).is_empty()
+        {
             return Some("no NOSPACE alarm is raised");
         }
-        (self.id == ActionId::Disarm && state.view.alarms.is_empty()).then_some("no alarm is raised")
+        (self.id == ActionId::Disarm && state.newest().alarms.is_empty()).then_some("no alarm is raised")
     }
 
     /// Why it cannot be done now; none: it can. An action never vanishes, it says why.

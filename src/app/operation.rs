@@ -183,7 +183,10 @@ const KEEP: u64 = 1_000;
 
 /// Opens the dialog of an action.
 pub(super) fn open(state: &mut State, id: ActionId) {
-    let selected = state.selected_row().and_then(|i| state.view.members.get(i));
+    // Planned from what is, not from a picture that is held still.
+    let view = state.newest();
+    let selected = state.selected_row().and_then(|i| state.view.members.get(i)).and_then(|m| m.id);
+    let selected = selected.and_then(|id| view.member(id));
     let folder = state.changes.snapshots.clone();
     let request = match id {
         ActionId::Compact => Ok(Request::Compact(Keep::Last(KEEP))),
@@ -207,7 +210,7 @@ pub(super) fn open(state: &mut State, id: ActionId) {
         _ => return,
     };
     let frozen = Frozen {
-        view: std::sync::Arc::clone(&state.view),
+        view,
         cluster_name: state.access.name.clone(),
         rates: state.changes.past.rates.clone(),
         last_snapshot: state.changes.past.last_snapshot,
@@ -264,6 +267,9 @@ pub(super) fn quit(state: &mut State) -> Vec<Effect> {
 pub(super) fn in_leave(state: &mut State, key: Key) -> Vec<Effect> {
     use super::key::KeyCode;
     state.overlay = None;
+    if state.changes.running().is_none() {
+        return Vec::new();
+    }
     match key.code {
         // The one who asked may still be leaning on q: another key means it.
         KeyCode::Char('x') => {
@@ -290,6 +296,9 @@ pub(super) fn on_event(state: &mut State, event: OpEvent) -> Vec<Effect> {
     }
     let title = operation.plan.title.clone();
     let Some((end, _)) = &operation.end else { return Vec::new() };
+    if matches!(state.overlay, Some(Overlay::Leave)) {
+        state.overlay = None;
+    }
     let (line, bad) = (format!("{title}: {}", end_line(end)), *end != End::Done);
     let severity = if bad { Severity::Warning } else { Severity::Note };
     let kind = crate::model::event::EventKind::Operation;

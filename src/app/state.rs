@@ -285,6 +285,12 @@ impl State {
         (0..self.view.members.len()).filter(matches).collect()
     }
 
+    /// The newest view, whether or not it is on screen.
+    #[must_use]
+    pub fn newest(&self) -> Arc<ClusterView> {
+        Arc::clone(self.live.as_ref().map_or(&self.view, |live| &live.view))
+    }
+
     /// Entries that came since the picture was frozen.
     #[must_use]
     pub fn unseen(&self) -> usize {

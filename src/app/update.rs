@@ -88,7 +88,10 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
             }
         }
         Msg::Journal(past) => operation::on_history(state, *past),
-        Msg::Started(operation) => state.changes.operation = Some(*operation),
+        Msg::Started(operation) => {
+            state.changes.leaving = false;
+            state.changes.operation = Some(*operation);
+        }
         Msg::Refused(why) => state.say(why, true),
         Msg::View(view) => news::on_view(state, view),
         Msg::Tick(now) => {
@@ -126,7 +129,7 @@ fn on_key(state: &mut State, key: Key) -> Vec<Effect> {
     if key.ctrl {
         match state.keymap.action(key) {
             Some(ActionId::Quit) => return operation::quit(state),
-            Some(ActionId::Suspend) => return vec![Effect::Suspend],
+            Some(ActionId::Suspend) => return suspend(state),
             Some(ActionId::Redraw) => return vec![Effect::Redraw],
             _ => {}
         }
@@ -159,6 +162,15 @@ fn on_key(state: &mut State, key: Key) -> Vec<Effect> {
         Some(id) => perform(state, id),
         None => Vec::new(),
     }
+}
+
+/// Back to the shell, but not with an operation that would stand still with us.
+fn suspend(state: &mut State) -> Vec<Effect> {
+    if state.changes.running().is_some() {
+        state.say("an operation runs: it would stop in the middle", true);
+        return Vec::new();
+    }
+    vec![Effect::Suspend]
 }
 
 /// The least that anything can be shown in.
@@ -286,7 +298,7 @@ fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
         ActionId::Help => state.overlay = Some(Overlay::Help { scroll: 0 }),
         ActionId::Explain => state.overlay = Some(Overlay::Explain { scroll: 0 }),
         ActionId::Freeze => freeze(state),
-        ActionId::PollNow => return vec![Effect::PollNow],
+        ActionId::PollNow => return vec![Effect::PollNow, Effect::ReadJournal],
         ActionId::Faster | ActionId::Slower => return set_interval(state, id == ActionId::Faster),
         ActionId::Copy => return copy(state),
         ActionId::Mouse => {
@@ -301,7 +313,7 @@ fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
         }
         ActionId::Theme => next_theme(state),
         ActionId::Redraw => return vec![Effect::Redraw],
-        ActionId::Suspend => return vec![Effect::Suspend],
+        ActionId::Suspend => return suspend(state),
         ActionId::Compact
         | ActionId::Defragment
         | ActionId::Roll

@@ -109,7 +109,14 @@ pub(super) fn open(runtime: &Runtime, settings: &Settings, opening: Opening, acc
         // Before the terminal is taken: a signal from now on ends the loop in order.
         let signals = Signals::listen()?;
         let guard = Guard::take()?;
-        Loop::run(state, opening, depth, &guard, signals, Runner::new(settings)).await
+        let mut this = Loop::new(state, depth, &guard, Runner::new(settings));
+        let outcome = this.run(opening, signals).await;
+        // Whatever ended the loop, a terminal that is gone among it: a step that has begun is brought to its end.
+        if this.runner.runs() {
+            guard.release();
+            this.runner.finish("the program ends").await;
+        }
+        outcome
     })
 }
 
@@ -136,17 +143,10 @@ struct Loop<'a> {
     due: Option<Instant>,
 }
 
-impl Loop<'_> {
-    async fn run(
-        mut state: State,
-        opening: Opening,
-        depth: Depth,
-        guard: &Guard,
-        mut signals: Signals,
-        runner: Runner,
-    ) -> Result<Exit> {
+impl<'a> Loop<'a> {
+    fn new(mut state: State, depth: Depth, guard: &'a Guard, runner: Runner) -> Self {
         state.size = Guard::size();
-        let mut this = Loop {
+        Self {
             state,
             painter: Painter::new(depth),
             guard,
@@ -155,7 +155,11 @@ impl Loop<'_> {
             runner,
             drawn: Instant::now(),
             due: None,
-        };
+        }
+    }
+
+    async fn run(&mut self, opening: Opening, mut signals: Signals) -> Result<Exit> {
+        let this = self;
         // The first frame, before anything is connected.
         this.draw()?;
         let mut input = Input::default();
@@ -174,14 +178,14 @@ impl Loop<'_> {
             tokio::select! {
                 biased;
                 signal = signals.next() => match signal {
-                    Signal::End(number) => return this.end(number, "the program was told to end").await,
+                    Signal::End(number) => return Ok(Exit::Signal(number)),
                     Signal::Suspend => this.suspend()?,
                     Signal::Continue => {
                         this.retake()?;
                     }
                 },
                 msg = input.next() => match msg {
-                    None => return this.end(1, "the terminal is gone").await,
+                    None => return Ok(Exit::Signal(1)), // the terminal is gone, as with SIGHUP
                     Some(first) => {
                         // What is ready is taken whole, then drawn once: a held key must not queue up frames.
                         let mut msg = Some(first);
@@ -239,16 +243,6 @@ impl Loop<'_> {
         let views = poll.views();
         self.poll = Some(poll);
         views
-    }
-
-    /// The end from outside. An operation is never left in the middle of a step: the terminal is given back at once, and
-    /// the program stays until the step has ended.
-    async fn end(self, number: u8, why: &str) -> Result<Exit> {
-        if self.runner.runs() {
-            self.guard.release();
-            self.runner.finish(why).await;
-        }
-        Ok(Exit::Signal(number))
     }
 
     /// Starts a confirmed plan.

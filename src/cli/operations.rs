@@ -128,7 +128,7 @@ impl Runner {
 
     /// After the terminal is gone, or somebody wants the program to end: the running step is always brought to its end,
     /// the whole plan only if that is what was asked for.
-    pub(super) async fn finish(mut self, why: &str) {
+    pub(super) async fn finish(&mut self, why: &str) {
         if self.on_hangup == HangUp::Step {
             self.stop(why);
         }

@@ -148,10 +148,33 @@ impl Fault {
         }
     }
 
-    /// Whether a call that failed so may have been carried out all the same.
+    /// Whether a call that failed so may have been carried out all the same. Once a request has left, only an answer that
+    /// refuses it proves that it was not: `etcdserver: request timed out` means that it was proposed and may be committed
+    /// yet, and an error of a proxy in between says nothing at all.
     #[must_use]
     pub const fn outcome_unknown(&self) -> bool {
-        matches!(self, Self::Deadline { .. } | Self::Lost { .. } | Self::Hung { .. } | Self::Silent { .. })
+        match self {
+            Self::Rpc { code, .. } => !matches!(
+                code,
+                Code::InvalidArgument
+                    | Code::NotFound
+                    | Code::AlreadyExists
+                    | Code::OutOfRange
+                    | Code::FailedPrecondition
+                    | Code::PermissionDenied
+                    | Code::Unauthenticated
+                    | Code::ResourceExhausted
+                    | Code::Unimplemented
+                    | Code::DataLoss
+            ),
+            Self::NotSent { .. }
+            | Self::WrongMember { .. }
+            | Self::Disk { .. }
+            | Self::Auth { .. }
+            | Self::Learner
+            | Self::NoLeader => false,
+            _ => true,
+        }
     }
 
     /// Whether the connection is of no more use.

@@ -65,6 +65,9 @@ fn take(line: &[u8], sample: &mut MetricsSample) -> Option<()> {
         b"etcd_disk_defrag_inflight" => sample.defrag_inflight = count(rest).map(|n| n > 0),
         b"process_resident_memory_bytes" => sample.resident_memory = count(rest).map(Bytes),
         b"etcd_disk_backend_defrag_duration_seconds_count" => return counter(&mut sample.defragmentations),
+        b"etcd_debugging_mvcc_db_compaction_total_duration_milliseconds_count" => {
+            return counter(&mut sample.compactions);
+        }
         b"etcd_debugging_mvcc_db_compaction_keys_total" => return counter(&mut sample.compacted_keys),
         b"process_open_fds" => return counter(&mut sample.open_fds),
         b"process_max_fds" => return counter(&mut sample.max_fds),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use etcd_client::{AlarmAction, AlarmOptions, AlarmType, CompactionOptions};
+use etcd_client::{AlarmAction, AlarmOptions, AlarmType, CompactionOptions, Compare, CompareOp, Txn, TxnOp};
 
 use super::connection::Connection;
 use super::fault::Fault;
@@ -91,14 +91,21 @@ impl Connection {
         .map(drop)
     }
 
-    /// Puts a key and deletes it: proof that the cluster takes writes.
+    /// Puts a key that is not there yet and deletes it: proof that the cluster takes writes.
     ///
     /// # Errors
-    /// The fault. A key that could be put and not deleted stays.
+    /// The fault; [`Fault::Rpc`] with `AlreadyExists` when the key is somebody's: then it is left alone. A key that could be
+    /// put and not deleted stays.
     pub async fn prove_write(&self, _: &Permit, key: &str, limit: Duration) -> Result<(), Fault> {
         let (mut put, mut delete) = (self.kv(), self.kv());
-        let (for_put, for_delete) = (key.to_owned(), key.to_owned());
-        self.call(limit, async move { put.put(for_put, "etcdtop", None).await }).await?;
+        let absent = Compare::create_revision(key, CompareOp::Equal, 0);
+        let txn = Txn::new().when([absent]).and_then([TxnOp::put(key, "etcdtop", None)]);
+        let reply = self.call(limit, async move { put.txn(txn).await }).await?;
+        if !reply.succeeded() {
+            let message = format!("the key {key} exists: choose another --proof-prefix");
+            return Err(Fault::Rpc { code: tonic::Code::AlreadyExists, message });
+        }
+        let for_delete = key.to_owned();
         self.call(limit, async move { delete.delete(for_delete, None).await }).await.map(drop)
     }
 

@@ -178,6 +178,8 @@ pub struct MetricsSample {
     pub started_at: Option<Timestamp>,
     /// `etcd_disk_backend_defrag_duration_seconds_count`: defragmentations that ended.
     pub defragmentations: Option<u64>,
+    /// `etcd_debugging_mvcc_db_compaction_total_duration_milliseconds_count`: compactions whose physical work ended.
+    pub compactions: Option<u64>,
     /// `etcd_debugging_mvcc_db_compaction_keys_total`: keys that compactions dropped.
     pub compacted_keys: Option<u64>,
     /// `etcd_disk_defrag_inflight` is 1.

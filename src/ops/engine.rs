@@ -12,7 +12,7 @@ use super::guard::Confirmed;
 use super::journal::{End, Entry, Figures, Journal, JournalError, StepEnd};
 use super::plan::{Action, AfterFailure, Plan, PlanId, Step};
 use crate::etcd::{Fault, Permit};
-use crate::model::{Bytes, ClusterView, MemberId, MemberState};
+use crate::model::{Bytes, ClusterView, MemberId};
 
 /// What the engine acts on.
 pub trait World: Send {
@@ -185,14 +185,14 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
             let end = self.step(plan, permit, i, &steps[i].clone(), passed).await;
             match end {
                 Ok(StepEnd::Done) => {}
-                Ok(StepEnd::Skipped(why)) if plan.after_failure == AfterFailure::GoOn => {
+                Ok(StepEnd::Skipped(why)) if goes_on(plan, &steps[i]) => {
                     worst.get_or_insert(End::Stopped(format!("{}: {why}", steps[i].title)));
                 }
                 Ok(StepEnd::Skipped(why)) => return End::Stopped(format!("{}: {why}", steps[i].title)),
                 Ok(StepEnd::Unknown(why)) => return End::Unknown(format!("{}: {why}", steps[i].title)),
                 Ok(StepEnd::Failed(why)) => {
                     let end = End::Failed(format!("{}: {why}", steps[i].title));
-                    if plan.after_failure == AfterFailure::Stop {
+                    if !goes_on(plan, &steps[i]) {
                         return end;
                     }
                     worst = Some(end);
@@ -237,6 +237,21 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
                 return Ok(end);
             }
         };
+        if let Some(why) = self.stop.borrow().clone() {
+            return Err(End::Cancelled(format!("{why}, before {}", step.title)));
+        }
+        // A leader is only rewritten in place where the plan that was confirmed says so.
+        if let Action::Defragment { member } = step.action
+            && before.leader == Some(member)
+            && !step.as_leader
+        {
+            let end = StepEnd::Skipped(format!(
+                "not done: {} leads by now, and the plan does not say that a leader is rewritten",
+                before.name_of(member)
+            ));
+            self.step_ended(plan, i, step, &end, &Figures::default())?;
+            return Ok(end);
+        }
         let began = self.world.now();
         self.write(began, plan, Entry::StepBegins { step: i + 1, body: step })?;
         (self.tell)(OpEvent::Began { step: i, at: began });
@@ -253,7 +268,11 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         // What must hold before the next step, and the figures of the proof, from the same look.
         let settled = if end == StepEnd::Done {
             let looks = self.limits.good_looks;
-            self.pass(plan, i, |cluster, view| gates::after(cluster, &step.action, view), looks).await
+            let gate = |cluster, view: &ClusterView| match step.action {
+                Action::Compact { .. } => gates::compacted(&before, view),
+                _ => gates::after(cluster, &step.action, view),
+            };
+            self.pass(plan, i, gate, looks).await
         } else {
             Passed::Yes(self.world.look().await)
         };
@@ -301,7 +320,10 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         gate: impl Fn(crate::model::ClusterId, &ClusterView) -> Gate + Send,
         looks: u32,
     ) -> Passed {
-        let deadline = self.world.now().checked_add(self.limits.settle).unwrap_or(Timestamp::MAX);
+        // The physical work of a compaction takes its time on every member.
+        let compacts = matches!(plan.steps.get(step).map(|s| &s.action), Some(Action::Compact { .. }));
+        let limit = if compacts { self.limits.call } else { self.limits.settle };
+        let deadline = self.world.now().checked_add(limit).unwrap_or(Timestamp::MAX);
         let (mut good, mut told) = (0, String::new());
         loop {
             let view = self.world.look().await;
@@ -316,7 +338,7 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
                 Gate::Wait(why) => {
                     good = 0;
                     if self.world.now() >= deadline {
-                        let waited = crate::model::units::age(self.limits.settle);
+                        let waited = crate::model::units::age(limit);
                         return Passed::No(format!("{why}, for {waited}"));
                     }
                     if let Some(stop) = self.stop.borrow().clone() {
@@ -341,6 +363,10 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
             if let Some(end) = seen(action, before, &view, since, fault) {
                 return end;
             }
+            if let Some(why) = self.stop.borrow().clone().filter(|_| later(self.world.now(), since) >= GRACE)
+            {
+                return StepEnd::Unknown(format!("{fault}; {why} before the members told more"));
+            }
             if self.world.now() >= deadline {
                 let watched = crate::model::units::age(self.limits.watch);
                 return StepEnd::Unknown(format!("{fault}; watched for {watched}, and nothing told"));
@@ -350,8 +376,15 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
     }
 }
 
-/// A scrape so much later than the call shows a defragmentation that the call began.
-const SCRAPED_LATER: Duration = Duration::from_secs(1);
+/// A scrape that came so much later than the call also began after it: a scrape takes five seconds at most.
+const SCRAPED_LATER: Duration = Duration::from_secs(6);
+/// What has not happened so long after the call was given up does not happen any more: a transfer of leadership is given up
+/// after an election timeout, a proposal after seven seconds.
+const GRACE: Duration = Duration::from_secs(10);
+
+fn later(at: Timestamp, since: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(since)).unwrap_or_default()
+}
 
 /// What a view tells of an action whose call was not answered until `since`; none: nothing yet.
 fn seen(
@@ -365,11 +398,8 @@ fn seen(
         Action::Defragment { member } => {
             let (was, is) = (before.member(*member)?, now.member(*member)?);
             if !is.state.answers() {
-                // A member that is gone, not silent, does not come back from this by itself.
-                let gone = matches!(is.state, MemberState::Refused);
-                return gone.then(|| {
-                    StepEnd::Failed(format!("{fault}; {} is {} now", is.label(), is.state.shown()))
-                });
+                // Whether it is gone or only the way to it: it is watched until it answers again.
+                return None;
             }
             let counted = |m: &crate::model::MemberView| m.metrics.as_ref().and_then(|x| x.defragmentations);
             match (counted(was), counted(is)) {
@@ -398,24 +428,41 @@ fn seen(
                 }
             }
         }
-        Action::MoveLeader { to, .. } => now.leader.map(|leader| {
-            if leader == *to {
-                StepEnd::Done
-            } else {
-                StepEnd::Failed(format!("{fault}; {} leads", now.name_of(leader)))
+        // That it happened is proof at once; that it has not, only when it does not happen any more.
+        Action::MoveLeader { to, .. } => match now.leader {
+            Some(leader) if leader == *to => Some(StepEnd::Done),
+            Some(leader) if later(now.at, since) >= GRACE => {
+                Some(StepEnd::Failed(format!("{fault}; {} leads", now.name_of(leader))))
             }
-        }),
+            _ => None,
+        },
         Action::Disarm { member, alarm } => {
             let raised = now.alarms.iter().any(|a| a.member == *member && a.kind == *alarm);
-            now.leader.map(|_| {
-                if raised { StepEnd::Failed(format!("{fault}; it is still raised")) } else { StepEnd::Done }
-            })
+            match (raised, now.leader.is_some()) {
+                (false, true) => Some(StepEnd::Done),
+                (true, true) if later(now.at, since) >= GRACE => {
+                    Some(StepEnd::Failed(format!("{fault}; it is still raised")))
+                }
+                _ => None,
+            }
         }
-        Action::Compact { revision } => {
-            now.compact_revision.and_then(|floor| (floor >= *revision).then_some(StepEnd::Done))
+        // The floor moves before the physical work: it tells that the history is gone, and the gate after the step waits
+        // for the work itself.
+        Action::Compact { revision } => match now.compact_revision {
+            Some(floor) if floor >= *revision => Some(StepEnd::Done),
+            _ => None,
+        },
+        Action::Snapshot { .. } => Some(StepEnd::Failed(fault.to_string())),
+        Action::ProveWrite { key } => {
+            Some(StepEnd::Unknown(format!("{fault}; the key {key} may have been left behind")))
         }
-        Action::Snapshot { .. } | Action::ProveWrite { .. } => Some(StepEnd::Failed(fault.to_string())),
     }
+}
+
+/// Whether the rest is worth doing after this step failed: when one member could not be defragmented. Without the
+/// snapshot, the compaction or the alarm's end the plan is not the one that was confirmed.
+fn goes_on(plan: &Plan, step: &Step) -> bool {
+    plan.after_failure == AfterFailure::GoOn && matches!(step.action, Action::Defragment { .. })
 }
 
 /// A member that leads by now goes behind the followers that are still to be defragmented. Whether anything moved.

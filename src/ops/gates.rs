@@ -124,14 +124,27 @@ pub fn before(cluster: ClusterId, action: &Action, view: &ClusterView) -> Gate {
 /// NOSPACE is taken back only when every file is below the quota; otherwise it says what must come first.
 fn disarm(view: &ClusterView, member: MemberId, alarm: AlarmKind) -> Gate {
     if !view.alarms.iter().any(|a| a.member == member && a.kind == alarm) {
-        return Stop(format!("{alarm} of {} is not raised any more", view.name_of(member)));
+        // Somebody else took it back: what was wanted is so.
+        return Go;
     }
     if alarm == AlarmKind::Corrupt {
         return Go;
     }
-    for m in view.members.iter().filter(|m| m.listed && m.state.answers()) {
-        let Some((status, (quota, _))) = m.status.as_ref().zip(m.quota()) else { continue };
-        let Some(size) = status.db_size else { continue };
+    for m in view.members.iter().filter(|m| m.listed && m.state != MemberState::Unstarted) {
+        if !m.state.answers() {
+            return Wait(format!(
+                "{} is {}: how large its file is now is not known",
+                m.label(),
+                m.state.shown()
+            ));
+        }
+        let known = m.status.as_ref().and_then(|s| Some((s, s.db_size?, m.quota()?.0)));
+        let Some((status, size, quota)) = known else {
+            return Wait(format!(
+                "the quota of {} is not known: its /metrics tell it (--metrics-url)",
+                m.label()
+            ));
+        };
         if size.share_of(quota) >= DISARM_BELOW {
             let in_use = status.db_size_in_use.unwrap_or(size);
             let first = if in_use.share_of(quota) >= DISARM_BELOW {
@@ -140,6 +153,23 @@ fn disarm(view: &ClusterView, member: MemberId, alarm: AlarmKind) -> Gate {
                 "compact and defragment first"
             };
             return Stop(format!("db {size} of {} is at its quota {quota}: {first}", m.label()));
+        }
+    }
+    Go
+}
+
+/// Whether the physical work of a compaction has ended on every voter: `physical` makes the call wait for the member that
+/// answers it alone, and a defragmentation that begins before the work ends gives back less. Told by the count of
+/// `etcd_debugging_mvcc_db_compaction_total_duration_milliseconds`; where there are no `/metrics` nothing can be waited for.
+#[must_use]
+pub fn compacted(before: &ClusterView, now: &ClusterView) -> Gate {
+    let count = |m: &MemberView| m.metrics.as_ref().and_then(|x| x.compactions);
+    for m in now.members.iter().filter(|m| m.is_voter() && m.state.answers()) {
+        let was = m.id.and_then(|id| count(before.member(id)?));
+        if let (Some(was), Some(is)) = (was, count(m))
+            && is == was
+        {
+            return Wait(format!("{} still drops what was compacted", m.label()));
         }
     }
     Go

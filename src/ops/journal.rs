@@ -237,6 +237,8 @@ pub struct History {
     pub rates: BTreeMap<MemberId, f64>,
     /// When the last snapshot was saved.
     pub last_snapshot: Option<Timestamp>,
+    /// Who holds the lock now: an operation without an end then runs, in that process.
+    pub held_by: Option<String>,
 }
 
 /// Reads a cluster's journal. Lines that cannot be read (cut, or of a later version) are left out: an audit trail is read
@@ -245,12 +247,24 @@ pub struct History {
 pub fn read(folder: &Path, cluster: ClusterId) -> History {
     let mut history = History::default();
     let Ok(file) = File::open(path_of(folder, cluster)) else { return history };
-    for line in BufReader::new(file).lines().map_while(Result::ok) {
-        if let Ok(record) = serde_json::from_str::<Value>(&line) {
+    history.held_by = holder(folder, cluster);
+    for line in BufReader::new(file).split(b'\n').map_while(Result::ok) {
+        if let Ok(record) = serde_json::from_slice::<Value>(&line) {
             take(&mut history, &record);
         }
     }
     history
+}
+
+/// Who holds the lock of a cluster; none when nobody does.
+fn holder(folder: &Path, cluster: ClusterId) -> Option<String> {
+    let path = folder.join(format!("{cluster}.lock"));
+    let lock = File::open(&path).ok()?;
+    // Shared, so that two who look do not take each other for somebody who works; given back at once.
+    let free = rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared).is_ok();
+    (!free).then(|| {
+        crate::model::text::printable(fs::read_to_string(&path).unwrap_or_default().trim()).into_owned()
+    })
 }
 
 fn take(history: &mut History, record: &Value) -> Option<()> {
@@ -273,6 +287,13 @@ fn take(history: &mut History, record: &Value) -> Option<()> {
     let past = history.operations.iter_mut().rev().find(|p| p.plan == plan)?;
     match record.get("event")?.as_str()? {
         "step_begins" => {
+            // What was done, which may be another step than the plan had in this place.
+            if let (Some(title), Some(step)) = (record["body"]["title"].as_str(), record["step"].as_u64()) {
+                let at = usize::try_from(step).unwrap_or(usize::MAX).saturating_sub(1);
+                if let Some(slot) = past.steps.get_mut(at) {
+                    title.clone_into(slot);
+                }
+            }
             past.ends.push(None);
             past.figures.push((None, None, 0));
         }

@@ -10,6 +10,7 @@ pub mod guard;
 pub mod journal;
 pub mod plan;
 pub mod planner;
+mod recover;
 pub mod rule;
 pub mod save;
 pub mod world;

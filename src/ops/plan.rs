@@ -125,6 +125,8 @@ pub struct Step {
     pub before: Option<Bytes>,
     /// What the file shrinks to, about.
     pub after: Option<Bytes>,
+    /// A defragmentation: whether the member may lead when its turn comes.
+    pub as_leader: bool,
     /// The same with etcdctl.
     pub etcdctl: String,
 }
@@ -210,8 +212,6 @@ pub struct Plan {
     pub name_to_type: String,
     /// When a step fails.
     pub after_failure: AfterFailure,
-    /// Kubernetes keeps its objects here.
-    pub kubernetes: bool,
 }
 
 impl Plan {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::gates::{self, Gate};
 use super::plan::{Action, AfterFailure, Check, Keep, Plan, PlanId, Request, Step, Verdict};
 use super::rule::Rule;
-use crate::model::units::{age, grouped, percent};
+use crate::model::units::{age, grouped};
 use crate::model::{AlarmKind, Bytes, ClusterId, ClusterView, MemberId, MemberView, Revision, Role};
 
 /// What a planner goes by.
@@ -57,9 +57,9 @@ pub fn plan(request: &Request, s: Situation<'_>) -> Result<Plan, String> {
     Ok(draft.finish())
 }
 
-struct Draft<'a> {
-    s: Situation<'a>,
-    plan: Plan,
+pub(super) struct Draft<'a> {
+    pub(super) s: Situation<'a>,
+    pub(super) plan: Plan,
 }
 
 impl<'a> Draft<'a> {
@@ -69,7 +69,7 @@ impl<'a> Draft<'a> {
             id: PlanId(format!(
                 "{}.{:09}-{:x}",
                 at.strftime("%Y%m%dT%H%M%S"),
-                at.subsec_nanosecond(),
+                jiff::Timestamp::now().subsec_nanosecond(),
                 std::process::id()
             )),
             made_at: at,
@@ -83,7 +83,6 @@ impl<'a> Draft<'a> {
             danger: None,
             name_to_type: s.cluster_name.to_owned(),
             after_failure: AfterFailure::Stop,
-            kubernetes: false,
         };
         Self { s, plan }
     }
@@ -99,21 +98,35 @@ impl<'a> Draft<'a> {
         self.plan
     }
 
-    fn check(&mut self, holds: bool, pass: impl Into<String>, otherwise: Verdict, line: impl Into<String>) {
+    pub(super) fn check(
+        &mut self,
+        holds: bool,
+        pass: impl Into<String>,
+        otherwise: Verdict,
+        line: impl Into<String>,
+    ) {
         self.plan.checks.push(Check::that(holds, pass, otherwise, line));
     }
 
-    fn say(&mut self, consequence: impl Into<String>) {
+    pub(super) fn say(&mut self, consequence: impl Into<String>) {
         self.plan.consequences.push(consequence.into());
     }
 
-    fn step(&mut self, action: Action, title: String, etcdctl: String) -> &mut Step {
-        self.plan.steps.push(Step { action, title, estimate: None, before: None, after: None, etcdctl });
+    pub(super) fn step(&mut self, action: Action, title: String, etcdctl: String) -> &mut Step {
+        self.plan.steps.push(Step {
+            action,
+            title,
+            estimate: None,
+            before: None,
+            after: None,
+            as_leader: false,
+            etcdctl,
+        });
         let last = self.plan.steps.len() - 1;
         &mut self.plan.steps[last]
     }
 
-    fn name(&self, id: MemberId) -> String {
+    pub(super) fn name(&self, id: MemberId) -> String {
         self.s.view.name_of(id)
     }
 
@@ -127,7 +140,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Members that answer, one leader, caught up, not corrupt.
-    fn health_checks(&mut self) {
+    pub(super) fn health_checks(&mut self) {
         let view = self.s.view;
         let voters = self.voters();
         let serving = voters.iter().filter(|m| m.state.serves()).count();
@@ -152,7 +165,8 @@ impl<'a> Draft<'a> {
             Verdict::Block,
             if split { "members name different leaders" } else { "nobody leads" },
         );
-        let lag = voters.iter().filter_map(|m| m.lag).max();
+        let unknown: Vec<_> = voters.iter().filter(|m| m.lag.is_none()).map(|m| m.label()).collect();
+        let lag = voters.iter().filter_map(|m| m.lag).max().filter(|_| unknown.is_empty());
         self.check(
             lag.is_some_and(|l| l <= gates::LAG_BOUND),
             format!("lag {}", lag.unwrap_or_default()),
@@ -171,7 +185,7 @@ impl<'a> Draft<'a> {
         );
     }
 
-    fn snapshot_check(&mut self) {
+    pub(super) fn snapshot_check(&mut self) {
         if let Some((folder, source)) = self.s.snapshot_first.zip(self.snapshot_source()) {
             self.snapshot_step(source, folder);
             self.plan.steps.rotate_right(1);
@@ -225,7 +239,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn compact_step(&mut self, revision: Revision) {
+    pub(super) fn compact_step(&mut self, revision: Revision) {
         self.step(
             Action::Compact { revision },
             format!("compact to revision {}", grouped(u64::try_from(revision.0).unwrap_or_default())),
@@ -234,7 +248,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The voters that are to be defragmented, in order: followers first, the smallest file first, the leader last.
-    fn targets(&mut self, members: &[MemberId], rule: Option<&Rule>) -> Vec<&'a MemberView> {
+    pub(super) fn targets(&mut self, members: &[MemberId], rule: Option<&Rule>) -> Vec<&'a MemberView> {
         let mut targets = Vec::new();
         for m in self.s.view.members.iter().filter(|m| m.listed) {
             let Some(id) = m.id else { continue };
@@ -284,13 +298,16 @@ impl<'a> Draft<'a> {
                 if voters == 1 { "" } else { "s" }
             );
             self.check(false, "", Verdict::Warn, line);
-        } else if leader_in_place && members.len() == 1 {
-            self.plan.danger = Some("it is the leader: its clients wait until it is done".into());
+        } else if leader_in_place {
+            self.plan.danger =
+                Some("the leader is rewritten where it is: its clients wait until it is done".into());
         }
     }
 
-    fn defragment_steps(&mut self, targets: &[&'a MemberView], move_leader: bool) {
+    pub(super) fn defragment_steps(&mut self, targets: &[&'a MemberView], move_leader: bool) {
         let leader = self.s.view.leader;
+        // A roll that was confirmed to rewrite the leader where it is may meet another leader by then.
+        let in_place = !move_leader && targets.iter().any(|m| m.id.is_some() && m.id == leader);
         for m in targets {
             let Some(id) = m.id else { continue };
             if move_leader && Some(id) == leader {
@@ -303,6 +320,7 @@ impl<'a> Draft<'a> {
             let etcdctl = format!("etcdctl defrag --endpoints={endpoint}");
             let step = self.step(Action::Defragment { member: id }, title, etcdctl);
             (step.before, step.after, step.estimate) = (size, in_use, estimate);
+            step.as_leader = in_place;
         }
     }
 
@@ -356,44 +374,8 @@ impl<'a> Draft<'a> {
         self.check(gate == Gate::Go, format!("{name} is a voter and has caught up"), Verdict::Block, line);
     }
 
-    fn disarm(&mut self) -> Result<(), String> {
-        self.plan.title = format!("Disarming the alarms of {}", self.s.cluster_name);
-        if self.s.view.alarms.is_empty() {
-            return Err("no alarm is raised".into());
-        }
-        self.disarm_steps();
-        for i in 0..self.plan.steps.len() {
-            let gate = gates::before(self.plan.cluster, &self.plan.steps[i].action, self.s.view);
-            let title = self.plan.steps[i].title.clone();
-            let line = match &gate {
-                Gate::Go => String::new(),
-                Gate::Wait(why) | Gate::Stop(why) => why.clone(),
-            };
-            self.check(gate == Gate::Go, format!("{title}: possible"), Verdict::Block, line);
-        }
-        if !self.s.view.raisers(AlarmKind::Corrupt).is_empty() {
-            self.plan.danger = Some("CORRUPT means that members disagree about data".into());
-            self.say("CORRUPT: at one revision members hold different data. Disarming it lets writes through again and mends nothing: find the odd member (hashkv) and replace it first.");
-        }
-        if !self.s.view.raisers(AlarmKind::NoSpace).is_empty() {
-            self.say("NOSPACE: every member refuses puts until this is done. If the files grow to the quota again, it comes back.");
-        }
-        Ok(())
-    }
-
-    fn disarm_steps(&mut self) {
-        for alarm in &self.s.view.alarms {
-            let name = self.name(alarm.member);
-            self.step(
-                Action::Disarm { member: alarm.member, alarm: alarm.kind },
-                format!("disarm {} of {name}", alarm.kind),
-                "etcdctl alarm disarm".into(),
-            );
-        }
-    }
-
     /// The healthiest follower that has caught up; without one, whoever answers.
-    fn snapshot_source(&self) -> Option<&'a MemberView> {
+    pub(super) fn snapshot_source(&self) -> Option<&'a MemberView> {
         let answering =
             self.s.view.members.iter().filter(|m| m.listed && m.state.answers() && m.id.is_some());
         answering.min_by_key(|m| {
@@ -435,7 +417,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn snapshot_step(&mut self, source: &MemberView, folder: &Path) {
+    pub(super) fn snapshot_step(&mut self, source: &MemberView, folder: &Path) {
         let Some(id) = source.id else { return };
         let safe: String = self
             .s
@@ -454,67 +436,5 @@ impl<'a> Draft<'a> {
             etcdctl,
         );
         step.before = size;
-    }
-
-    fn recover(&mut self, folder: Option<&Path>, keep: u64) -> Result<(), String> {
-        if self.s.view.raisers(AlarmKind::NoSpace).is_empty() {
-            return Err("no NOSPACE alarm is raised: there is nothing to recover from".into());
-        }
-        self.plan.title = format!("Recovery of {} from NOSPACE", self.s.cluster_name);
-        self.plan.after_failure = AfterFailure::GoOn;
-        self.plan.danger = Some("it drops history and rewrites every member's file".into());
-        if let Some((folder, source)) = folder.zip(self.snapshot_source()) {
-            self.snapshot_step(source, folder);
-        } else {
-            self.snapshot_check();
-        }
-        let head = self.s.view.revision.map_or(0, |r| r.0);
-        let floor = self.s.view.compact_revision.map_or(0, |r| r.0);
-        let revision = head.saturating_sub(i64::try_from(keep).unwrap_or(i64::MAX));
-        let compacts = revision > floor.max(0) && revision >= 1;
-        if compacts {
-            self.compact_step(Revision(revision));
-        } else {
-            self.plan
-                .skipped
-                .push(format!("compaction: no more than {} revisions are kept as it is", grouped(keep)));
-        }
-        let targets = self.targets(&[], None);
-        self.defragment_steps(&targets, false);
-        self.disarm_steps();
-        let key = self.s.proof_key.to_owned();
-        let etcdctl = format!("etcdctl put {key} etcdtop && etcdctl del {key}");
-        self.step(Action::ProveWrite { key }, "prove that writes go through".into(), etcdctl);
-        self.say("Drops old revisions, rewrites each file one after the other, takes the alarm back once every file is below the quota, and proves it with a put and a delete of a key of its own.");
-        self.say("Then: find what fills the database, and raise --quota-backend-bytes (8 GiB at most is advised) if the data is meant to be there.");
-        self.health_checks();
-        // Live data alone fills the quota, and there is no history to drop: none of this would help.
-        let full = self.s.view.members.iter().filter(|m| m.listed).find_map(|m| {
-            let (quota, _) = m.quota()?;
-            let in_use = m.status.as_ref()?.db_size_in_use?;
-            (in_use.share_of(quota) >= gates::DISARM_BELOW).then_some((m, in_use, quota))
-        });
-        if let Some((m, in_use, quota)) = full {
-            let share = percent(in_use.share_of(quota));
-            let (verdict, line) = if compacts {
-                (
-                    Verdict::Warn,
-                    format!(
-                        "{in_use} ({share}) of {}'s quota {quota} are in use: it helps only as far as that is history",
-                        m.label()
-                    ),
-                )
-            } else {
-                (
-                    Verdict::Block,
-                    format!(
-                        "live data fills {share} of {}'s quota {quota}: neither compaction nor defragmentation gives anything back; delete keys, or raise --quota-backend-bytes",
-                        m.label()
-                    ),
-                )
-            };
-            self.check(false, "", verdict, line);
-        }
-        Ok(())
     }
 }

@@ -135,24 +135,28 @@ pub async fn save(
     let beside = file.with_extension("json");
     let text = serde_json::to_vec_pretty(&about).map_err(|e| disk("cannot write", &beside, &e.into()))?;
     // The name comes last: a file under it is whole and has its side file.
-    write_whole(&beside, &text).map_err(|e| disk("cannot write", &beside, &e))?;
+    let mut json = Part { path: beside.clone(), kept: false };
+    write_whole(&beside, &text).map_err(|e| {
+        json.kept = e.kind() == io::ErrorKind::AlreadyExists;
+        disk("cannot write", &beside, &e)
+    })?;
     // Not over a file that came meanwhile: a link fails where a rename would replace it.
     let named = std::fs::hard_link(&part.path, file).or_else(|e| {
         let no_links = e.kind() != io::ErrorKind::AlreadyExists && !file.exists();
         if no_links { std::fs::rename(&part.path, file) } else { Err(e) }
     });
-    if let Err(e) = named {
-        let _ = std::fs::remove_file(&beside);
-        return Err(disk("cannot name", file, &e));
-    }
+    named.map_err(|e| disk("cannot name", file, &e))?;
+    json.kept = true;
     drop(part);
-    std::fs::File::open(folder).and_then(|f| f.sync_all()).map_err(|e| disk("cannot sync", folder, &e))?;
-    Ok(format!("{} in {}, SHA-256 {}", Bytes(total), file.display(), &sha[..12]))
+    // It is whole and has its name. Some file systems cannot sync a folder: worth a word, not a failure.
+    let synced = std::fs::File::open(folder).and_then(|f| f.sync_all());
+    let word = synced.err().map_or_else(String::new, |e| format!(" (its folder could not be synced: {e})"));
+    Ok(format!("{} in {}, SHA-256 {}{word}", Bytes(total), file.display(), &sha[..12]))
 }
 
 fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
     io::Write::write_all(&mut file, text)?;
     file.sync_all()
 }

@@ -52,9 +52,14 @@ impl Live {
         self.views.borrow().leader_view()?.metrics.as_ref()?.compacted_keys
     }
 
-    async fn to_leader(&self) -> Result<Connection, Fault> {
-        let leader = self.views.borrow().leader.ok_or(Fault::NoLeader)?;
-        self.to(leader).await
+    /// The leader if there is a way to it; else any voter that serves: it hands on what goes through Raft.
+    async fn to_voter(&self) -> Result<Connection, Fault> {
+        let view = Arc::clone(&self.views.borrow());
+        let serves = |m: &&crate::model::MemberView| m.is_voter() && m.state.serves() && m.endpoint.is_some();
+        let mut voters: Vec<_> = view.members.iter().filter(serves).collect();
+        voters.sort_by_key(|m| m.id != view.leader);
+        let member = voters.first().and_then(|m| m.id).ok_or(Fault::NoLeader)?;
+        self.to(member).await
     }
 }
 
@@ -103,7 +108,7 @@ impl World for Live {
                 Ok(None)
             }
             Action::Compact { revision } => {
-                let leader = self.to_leader().await?;
+                let leader = self.to_voter().await?;
                 let before = self.compacted_keys();
                 let call = leader.compact(permit, *revision, limit);
                 let mut call = std::pin::pin!(call);
@@ -134,11 +139,16 @@ impl World for Live {
                 Ok(None)
             }
             Action::Disarm { member, alarm } => {
-                self.to_leader().await?.disarm(permit, *member, *alarm, SHORT).await?;
+                let raised =
+                    self.views.borrow().alarms.iter().any(|a| a.member == *member && a.kind == *alarm);
+                if !raised {
+                    return Ok(Some("it was not raised any more".into()));
+                }
+                self.to_voter().await?.disarm(permit, *member, *alarm, SHORT).await?;
                 Ok(None)
             }
             Action::ProveWrite { key } => {
-                self.to_leader().await?.prove_write(permit, key, SHORT).await?;
+                self.to_voter().await?.prove_write(permit, key, SHORT).await?;
                 Ok(Some(format!("put and deleted {key}")))
             }
             Action::Snapshot { member, file } => {

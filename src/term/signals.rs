@@ -47,6 +47,8 @@ impl Signals {
     /// The next one.
     pub async fn next(&mut self) -> Signal {
         tokio::select! {
+            // The end first: a session leader gets SIGCONT along with SIGHUP, and its terminal is gone by then.
+            biased;
             _ = self.interrupt.recv() => Signal::End(2),
             _ = self.terminate.recv() => Signal::End(15),
             _ = self.hangup.recv() => Signal::End(1),

@@ -36,6 +36,20 @@ impl Pty {
     pub fn with_env(columns: u16, rows: u16, args: &[&str], env: &[(&str, &str)]) -> Self {
         let mut command = CommandBuilder::new(program());
         command.args(args);
+        Self::run(columns, rows, command, env)
+    }
+
+    /// etcdtop in a terminal of its own inside this one, whose other end is held by `script`: when that is killed, the
+    /// terminal is gone as when a connection breaks.
+    pub fn behind_script(columns: u16, rows: u16, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut command = CommandBuilder::new("script");
+        let line =
+            std::iter::once(program().display().to_string()).chain(args.iter().map(|a| (*a).to_owned()));
+        command.args(["-q", "-c", &format!("exec {}", line.collect::<Vec<_>>().join(" ")), "/dev/null"]);
+        Self::run(columns, rows, command, env)
+    }
+
+    fn run(columns: u16, rows: u16, mut command: CommandBuilder, env: &[(&str, &str)]) -> Self {
         // Nothing of this machine's own configuration.
         for (name, value) in super::clean_environment() {
             match value {

@@ -1,0 +1,109 @@
+//! Planning the way out of an alarm: taking it back, and the whole playbook of NOSPACE.
+
+use std::path::Path;
+
+use super::gates::{self, Gate};
+use super::plan::{Action, AfterFailure, Verdict};
+use super::planner::Draft;
+use crate::model::units::{grouped, percent};
+use crate::model::{AlarmKind, Revision};
+
+impl Draft<'_> {
+    pub(super) fn disarm(&mut self) -> Result<(), String> {
+        self.plan.title = format!("Disarming the alarms of {}", self.s.cluster_name);
+        if self.s.view.alarms.is_empty() {
+            return Err("no alarm is raised".into());
+        }
+        self.disarm_steps();
+        for i in 0..self.plan.steps.len() {
+            let gate = gates::before(self.plan.cluster, &self.plan.steps[i].action, self.s.view);
+            let title = self.plan.steps[i].title.clone();
+            let line = match &gate {
+                Gate::Go => String::new(),
+                Gate::Wait(why) | Gate::Stop(why) => why.clone(),
+            };
+            self.check(gate == Gate::Go, format!("{title}: possible"), Verdict::Block, line);
+        }
+        if !self.s.view.raisers(AlarmKind::Corrupt).is_empty() {
+            self.plan.danger = Some("CORRUPT means that members disagree about data".into());
+            self.say("CORRUPT: at one revision members hold different data. Disarming it lets writes through again and mends nothing: find the odd member (hashkv) and replace it first.");
+        }
+        if !self.s.view.raisers(AlarmKind::NoSpace).is_empty() {
+            self.say("NOSPACE: every member refuses puts until this is done. If the files grow to the quota again, it comes back.");
+        }
+        Ok(())
+    }
+
+    fn disarm_steps(&mut self) {
+        for alarm in &self.s.view.alarms {
+            let name = self.name(alarm.member);
+            self.step(
+                Action::Disarm { member: alarm.member, alarm: alarm.kind },
+                format!("disarm {} of {name}", alarm.kind),
+                "etcdctl alarm disarm".into(),
+            );
+        }
+    }
+
+    pub(super) fn recover(&mut self, folder: Option<&Path>, keep: u64) -> Result<(), String> {
+        if self.s.view.raisers(AlarmKind::NoSpace).is_empty() {
+            return Err("no NOSPACE alarm is raised: there is nothing to recover from".into());
+        }
+        self.plan.title = format!("Recovery of {} from NOSPACE", self.s.cluster_name);
+        self.plan.after_failure = AfterFailure::GoOn;
+        self.plan.danger = Some("it drops history and rewrites every member's file".into());
+        if let Some((folder, source)) = folder.zip(self.snapshot_source()) {
+            self.snapshot_step(source, folder);
+        } else {
+            self.snapshot_check();
+        }
+        let head = self.s.view.revision.map_or(0, |r| r.0);
+        let floor = self.s.view.compact_revision.map_or(0, |r| r.0);
+        let revision = head.saturating_sub(i64::try_from(keep).unwrap_or(i64::MAX));
+        let compacts = revision > floor.max(0) && revision >= 1;
+        if compacts {
+            self.compact_step(Revision(revision));
+        } else {
+            self.plan
+                .skipped
+                .push(format!("compaction: no more than {} revisions are kept as it is", grouped(keep)));
+        }
+        let targets = self.targets(&[], None);
+        self.defragment_steps(&targets, false);
+        self.disarm_steps();
+        let key = self.s.proof_key.to_owned();
+        let etcdctl = format!("etcdctl put {key} etcdtop && etcdctl del {key}");
+        self.step(Action::ProveWrite { key }, "prove that writes go through".into(), etcdctl);
+        self.say("Drops old revisions, rewrites each file one after the other, takes the alarm back once every file is below the quota, and proves it with a put and a delete of a key of its own.");
+        self.say("Then: find what fills the database, and raise --quota-backend-bytes (8 GiB at most is advised) if the data is meant to be there.");
+        self.health_checks();
+        // Live data alone fills the quota, and there is no history to drop: none of this would help.
+        let full = self.s.view.members.iter().filter(|m| m.listed).find_map(|m| {
+            let (quota, _) = m.quota()?;
+            let in_use = m.status.as_ref()?.db_size_in_use?;
+            (in_use.share_of(quota) >= gates::DISARM_BELOW).then_some((m, in_use, quota))
+        });
+        if let Some((m, in_use, quota)) = full {
+            let share = percent(in_use.share_of(quota));
+            let (verdict, line) = if compacts {
+                (
+                    Verdict::Warn,
+                    format!(
+                        "{in_use} ({share}) of {}'s quota {quota} are in use: it helps only as far as that is history",
+                        m.label()
+                    ),
+                )
+            } else {
+                (
+                    Verdict::Block,
+                    format!(
+                        "live data fills {share} of {}'s quota {quota}: neither compaction nor defragmentation gives anything back; delete keys, or raise --quota-backend-bytes",
+                        m.label()
+                    ),
+                )
+            };
+            self.check(false, "", verdict, line);
+        }
+        Ok(())
+    }
+}
