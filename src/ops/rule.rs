@@ -1,6 +1,6 @@
 //! The rules of etcd-defrag: `dbQuotaUsage > 0.8 || dbSize - dbSizeInUse > 200*1024*1024`. The same variables and
-//! operators; numbers are 64-bit floats, as there. Own code: the crates that fit have no licence that does, or are no
-//! longer kept.
+//! operators; numbers are 64-bit floats, as there. Own code, of the size of an adapter: it names the place of a mistake and
+//! the variables there are, and a rule can do nothing but compare figures.
 
 use std::fmt;
 
