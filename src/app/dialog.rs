@@ -120,7 +120,7 @@ impl Dialog {
         if matches!(self.request, Request::Defragment { .. } | Request::Compact(_)) {
             fields.push(Focus::SnapshotFirst);
         }
-        if self.plan.typed_name().is_some() {
+        if self.asks_for().is_some() {
             fields.push(Focus::Name);
         }
         fields.push(Focus::Run);
@@ -177,6 +177,12 @@ impl Dialog {
         }
     }
 
+    /// The name that must be typed; none is asked for where typing it would not help.
+    #[must_use]
+    pub fn asks_for(&self) -> Option<&str> {
+        self.plan.typed_name().filter(|_| self.plan.blocks().next().is_none())
+    }
+
     /// Why it cannot be run as it stands.
     #[must_use]
     pub fn not_yet(&self) -> Option<String> {
@@ -189,7 +195,7 @@ impl Dialog {
         if self.plan.steps.is_empty() {
             return Some(format!("there is nothing to do: {}", self.plan.skipped.join("; ")));
         }
-        let name = self.plan.typed_name()?;
+        let name = self.asks_for()?;
         (self.typed.value().trim() != name).then(|| format!("type {name} first"))
     }
 

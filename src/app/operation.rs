@@ -309,9 +309,15 @@ pub(super) fn on_event(state: &mut State, event: OpEvent) -> Vec<Effect> {
 
 /// What the journal tells at the start: an operation that never ended is worth a word.
 pub(super) fn on_history(state: &mut State, past: History) {
-    if let Some(last) =
-        past.operations.last().filter(|p| p.interrupted() && state.changes.operation.is_none())
-    {
+    let open = past.operations.last().filter(|p| p.interrupted() && state.changes.running().is_none());
+    if let Some((last, holder)) = open.zip(past.held_by.as_ref()) {
+        // Not interrupted: it runs, elsewhere on this host.
+        let line = format!("{} runs in another etcdtop ({holder})", last.title);
+        let meaning = "One operation at a time changes a cluster; the lock is held by the process that is named. If its terminal was lost, it brings the running step to its end and leaves.";
+        let next = "wait for it; r reads the journal again";
+        let finding = Finding::new("interrupted", None, Severity::Note, line, next, meaning);
+        tell_interrupted(state, Some(&finding));
+    } else if let Some(last) = open {
         let step = last.ends.len();
         let line = match last.ends.last() {
             Some(None) => {
@@ -324,12 +330,17 @@ pub(super) fn on_history(state: &mut State, past: History) {
         let next = "look at the members, then open the same plan again: it is made anew from what is there";
         let finding = Finding::new("interrupted", None, Severity::Warning, line, next, meaning)
             .about(last.plan.clone());
-        state.notices.retain(|n| n.key.rule != "interrupted");
-        state.notices.push(finding.clone());
-        state.findings.push(finding);
+        tell_interrupted(state, Some(&finding));
     } else {
-        state.notices.retain(|n| n.key.rule != "interrupted");
-        state.findings.retain(|n| n.key.rule != "interrupted");
+        tell_interrupted(state, None);
     }
     state.changes.past = past;
+}
+
+/// Puts this finding in the place of the one that there was, or takes that away.
+fn tell_interrupted(state: &mut State, finding: Option<&Finding>) {
+    for findings in [&mut state.notices, &mut state.findings] {
+        findings.retain(|n| n.key.rule != "interrupted");
+        findings.extend(finding.cloned());
+    }
 }

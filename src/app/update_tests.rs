@@ -319,4 +319,10 @@ fn leaving_while_something_runs_asks_and_an_interrupted_one_is_told() {
     assert!(finding.line.contains("was interrupted while it did step 2, defragment m2"), "{}", finding.line);
     update(&mut s, Msg::View(Arc::new(healthy(3))));
     assert!(s.findings.iter().any(|f| f.key.rule == "interrupted"), "it stays until the next operation");
+    // The same journal while somebody holds the lock: it runs, and nobody is told to begin anew.
+    let running = History { held_by: Some("process 7".into()), ..s.changes.past.clone() };
+    update(&mut s, Msg::Journal(Box::new(running)));
+    let told: Vec<_> =
+        s.findings.iter().filter(|f| f.key.rule == "interrupted").map(|f| f.line.as_str()).collect();
+    assert_eq!(told, ["Rolling defragmentation of prod runs in another etcdtop (process 7)"]);
 }

@@ -68,7 +68,6 @@ fn take(line: &[u8], sample: &mut MetricsSample) -> Option<()> {
         b"etcd_debugging_mvcc_db_compaction_total_duration_milliseconds_count" => {
             return counter(&mut sample.compactions);
         }
-        b"etcd_debugging_mvcc_db_compaction_keys_total" => return counter(&mut sample.compacted_keys),
         b"process_open_fds" => return counter(&mut sample.open_fds),
         b"process_max_fds" => return counter(&mut sample.max_fds),
         b"process_start_time_seconds" => sample.started_at = value(rest).and_then(start_time),

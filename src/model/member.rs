@@ -180,8 +180,6 @@ pub struct MetricsSample {
     pub defragmentations: Option<u64>,
     /// `etcd_debugging_mvcc_db_compaction_total_duration_milliseconds_count`: compactions whose physical work ended.
     pub compactions: Option<u64>,
-    /// `etcd_debugging_mvcc_db_compaction_keys_total`: keys that compactions dropped.
-    pub compacted_keys: Option<u64>,
     /// `etcd_disk_defrag_inflight` is 1.
     pub defrag_inflight: Option<bool>,
 }

@@ -60,9 +60,6 @@ pub enum Progress {
         /// Of so many, about: the member goes on writing.
         of: Option<Bytes>,
     },
-    /// So many keys were dropped by a compaction since it began (`etcd_debugging_mvcc_db_compaction_keys_total`); etcd
-    /// does not tell of how many.
-    Keys(u64),
 }
 
 /// What the engine tells while it runs. A transition is never lost; how far a step is comes by [`Progress`].
@@ -415,9 +412,7 @@ fn seen(
                     let size = |m: &crate::model::MemberView| m.status.as_ref().and_then(|s| s.db_size);
                     let shrunk = size(was).zip(size(is)).is_some_and(|(a, b): (Bytes, Bytes)| b < a);
                     // Only a scrape that began after the call can tell that there is none.
-                    let later =
-                        |at: Timestamp| Duration::try_from(at.duration_since(since)).unwrap_or_default();
-                    let fresh = is.metrics_at.is_some_and(|at| later(at) >= SCRAPED_LATER);
+                    let fresh = is.metrics_at.is_some_and(|at| later(at, since) >= SCRAPED_LATER);
                     match (shrunk, fresh) {
                         (true, _) => Some(StepEnd::Done),
                         (false, true) => {

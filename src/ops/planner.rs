@@ -172,7 +172,7 @@ impl<'a> Draft<'a> {
             format!("lag {}", lag.unwrap_or_default()),
             if lag.is_some() { Verdict::Block } else { Verdict::Warn },
             lag.map_or_else(
-                || "the lag is not known".into(),
+                || format!("the lag of {} is not known", unknown.join(", ")),
                 |l| format!("a voter is {} entries behind", grouped(l)),
             ),
         );

@@ -13,7 +13,7 @@ use super::save;
 use crate::etcd::{Connection, Dialer, Fault, Permit};
 use crate::model::{ClusterId, ClusterView, MemberId, MemberState};
 
-/// How long a look waits for a poll: past this the last view is as good as there is.
+/// How long a look waits for a poll: who has not answered anew by then counts as silent.
 const LOOK: Duration = Duration::from_secs(5);
 /// Moving the leader, disarming, a put: calls that a healthy cluster answers at once.
 const SHORT: Duration = Duration::from_secs(10);
@@ -44,12 +44,9 @@ impl Live {
         let endpoint = view.member(member).and_then(|m| m.endpoint.clone());
         let endpoint = endpoint
             .ok_or_else(|| Fault::Unreachable { reason: "no endpoint leads to it from here".into() })?;
-        self.dialer.connect_to(&endpoint, self.cluster, member).await
-    }
-
-    /// Keys that compactions dropped from the leader's file since its start.
-    fn compacted_keys(&self) -> Option<u64> {
-        self.views.borrow().leader_view()?.metrics.as_ref()?.compacted_keys
+        // Whatever goes wrong on the way there, the call itself was not sent.
+        let connected = self.dialer.connect_to(&endpoint, self.cluster, member).await;
+        connected.map_err(|fault| Fault::NotSent { fault: Box::new(fault) })
     }
 
     /// The leader if there is a way to it; else any voter that serves: it hands on what goes through Raft.
@@ -108,28 +105,8 @@ impl World for Live {
                 Ok(None)
             }
             Action::Compact { revision } => {
-                let leader = self.to_voter().await?;
-                let before = self.compacted_keys();
-                let call = leader.compact(permit, *revision, limit);
-                let mut call = std::pin::pin!(call);
-                loop {
-                    tokio::select! {
-                        done = &mut call => {
-                            done?;
-                            return Ok(None);
-                        }
-                        changed = self.views.changed() => {
-                            if changed.is_err() {
-                                return call.await.map(|()| None);
-                            }
-                        }
-                    }
-                    if let Some(dropped) =
-                        self.compacted_keys().zip(before).map(|(now, then)| now.saturating_sub(then))
-                    {
-                        progress.send_replace(Progress::Keys(dropped));
-                    }
-                }
+                self.to_voter().await?.compact(permit, *revision, limit).await?;
+                Ok(None)
             }
             Action::MoveLeader { to, .. } => {
                 let leader = self.views.borrow().leader.ok_or(Fault::NoLeader)?;
@@ -188,12 +165,24 @@ mod tests {
         assert!(matches!(gates::before(cluster, &action, &seen), Gate::Wait(_)));
     }
 
-    #[test]
-    fn what_was_not_sent_is_not_watched_for() {
-        let fault = Fault::Deadline { after: LOOK };
-        assert!(fault.outcome_unknown());
-        let fault = Fault::NotSent { fault: Box::new(fault) };
-        assert!(!fault.outcome_unknown());
+    /// A member that accepts TCP and says nothing is not asked to do anything: there is no outcome to watch for.
+    #[tokio::test]
+    async fn what_was_not_sent_is_not_watched_for() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut view = healthy(1);
+        let endpoint = crate::model::Endpoint::parse(&silent.local_addr().unwrap().to_string()).unwrap();
+        view.members[0].endpoint = Some(endpoint.clone());
+        let (member, cluster) = (view.members[0].id.unwrap(), view.cluster_id.unwrap());
+        let access = crate::etcd::Access {
+            dial_timeout: Duration::from_millis(100),
+            command_timeout: Duration::from_millis(100),
+            ..crate::etcd::Access::default()
+        };
+        let dialer = Dialer::new(access, &[endpoint]).unwrap();
+        let (_views, views) = watch::channel(Arc::new(view));
+        let live = Live::new(dialer, cluster, views, Box::new(|| {}));
+        let Err(fault) = live.to(member).await else { panic!("nobody answers there") };
+        assert!(matches!(fault, Fault::NotSent { .. }) && !fault.outcome_unknown(), "{fault:?}");
         assert!(fault.to_string().contains("nothing was sent"), "{fault}");
     }
 }

@@ -126,7 +126,7 @@ fn options(dialog: &Dialog, canvas: &mut Canvas<'_>, line: Rect) {
 
 fn name(dialog: &Dialog, canvas: &mut Canvas<'_>, line: Rect) {
     let theme = canvas.theme;
-    let Some(name) = dialog.plan.typed_name() else { return };
+    let Some(name) = dialog.asks_for() else { return };
     let why = dialog.plan.danger.as_deref().unwrap_or("a warning is open");
     let x =
         canvas.spans(line, 1, &[("type ", theme.text), (name, theme.strong), (" to run it: ", theme.text)]);

@@ -8,7 +8,7 @@ use ratatui::style::Style;
 use super::bar::{self, Parts};
 use crate::app::State;
 use crate::app::operation::{Operation, Standing, end_line, ended_line};
-use crate::model::units::{age, grouped, percent};
+use crate::model::units::{age, percent};
 use crate::model::{Bytes, MemberView};
 use crate::ops::Progress;
 use crate::ops::journal::{End, StepEnd};
@@ -40,7 +40,6 @@ fn running(state: &State, operation: &Operation, step: &Step, began: jiff::Times
             text.push_str(&format!(", {done} of {of} ({})", percent(done.share_of(of))));
         }
         Progress::Bytes { done, .. } => text.push_str(&format!(", {done}")),
-        Progress::Keys(n) => text.push_str(&format!(", {} keys dropped", grouped(n))),
     }
     text
 }
