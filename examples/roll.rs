@@ -177,7 +177,7 @@ async fn ours(cluster: &Cluster, poll: &Poll, move_leader: bool) -> Result<Measu
     let confirmed = confirm(plan, &Mode::ReadWrite, "bench")?;
     let folder = tempfile::tempdir()?;
     let dialer = Dialer::new(cluster.access().clone(), &cluster.endpoints())?;
-    let world = Live::new(dialer, id, poll.views(), Box::new(poll.asker()));
+    let world = Live::new(dialer, id, poll.handle());
     let journal = Journal::open(folder.path(), id)?;
     let (_stop, stop) = watch::channel(None);
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
@@ -197,7 +197,7 @@ async fn ours(cluster: &Cluster, poll: &Poll, move_leader: bool) -> Result<Measu
     let mut calls = Vec::new();
     while let Some(event) = told.recv().await {
         if let OpEvent::StepEnded { figures, .. } = event {
-            calls.push(Duration::from_millis(figures.took_ms));
+            calls.push(Duration::from_millis(figures.took_ms.unwrap_or_default()));
         }
     }
     let what = format!("etcdtop, {}", if move_leader { "leader moved first" } else { "leader in place" });

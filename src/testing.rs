@@ -60,6 +60,7 @@ fn member(i: u64, at: Timestamp) -> MemberView {
             downgrade_target: None,
         }),
         status_at: Some(at),
+        status_asked: Some(at),
         lag: Some(0),
         ..MemberView::unknown(at)
     }

@@ -10,7 +10,7 @@ use tui_input::{Input, InputRequest};
 
 use super::key::{Key, KeyCode};
 use crate::model::{ClusterView, MemberId};
-use crate::ops::plan::{Keep, Plan, Request};
+use crate::ops::plan::{Keep, Plan, PlanId, Request};
 use crate::ops::planner::{self, Situation};
 
 /// Where the keys go.
@@ -60,6 +60,8 @@ pub struct Frozen {
     pub snapshots: PathBuf,
     /// The key that proves a write.
     pub proof_key: String,
+    /// The operation that it goes on with.
+    pub continues: Option<PlanId>,
 }
 
 /// An open dialog.
@@ -252,7 +254,7 @@ impl Dialog {
 }
 
 fn make(request: &Request, frozen: &Frozen, snapshot_first: bool) -> Result<Plan, String> {
-    planner::plan(
+    let plan = planner::plan(
         request,
         Situation {
             view: &frozen.view,
@@ -263,5 +265,6 @@ fn make(request: &Request, frozen: &Frozen, snapshot_first: bool) -> Result<Plan
             busy: frozen.busy.as_deref(),
             proof_key: &frozen.proof_key,
         },
-    )
+    )?;
+    Ok(Plan { continues: frozen.continues.clone(), ..plan })
 }

@@ -68,6 +68,8 @@ pub enum ActionId {
     MoveLeader,
     /// Out of NOSPACE.
     Recover,
+    /// Go on with what was interrupted.
+    GoOn,
     /// Stop what runs at its next safe point.
     Stop,
     /// Mouse reports on and off.
@@ -204,6 +206,7 @@ pub static ACTIONS: &[Action] = &[
         "move leader"
     ),
     action!(ActionId::Recover, "recover", ["R"], Change, "the way out of NOSPACE, as one plan", "recover"),
+    action!(ActionId::GoOn, "go_on", ["o"], Change, "go on with what was interrupted"),
     action!(ActionId::Stop, "stop", ["x"], Change, "stop what runs at its next safe point", "stop"),
     action!(ActionId::Filter, "filter", ["/"], Look, "show only rows with this text", "filter"),
     action!(ActionId::Explain, "explain", ["e"], Look, "what the figures here mean", "explain"),
@@ -236,6 +239,9 @@ impl Action {
         if self.id == ActionId::Recover && state.newest().raisers(crate::model::AlarmKind::NoSpace).is_empty()
         {
             return Some("no NOSPACE alarm is raised");
+        }
+        if self.id == ActionId::GoOn && state.changes.past.open().is_none() {
+            return Some("no operation was interrupted");
         }
         (self.id == ActionId::Disarm && state.newest().alarms.is_empty()).then_some("no alarm is raised")
     }

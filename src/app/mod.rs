@@ -1,6 +1,7 @@
 //! The dashboard's state and how it changes. No I/O, no widgets.
 
 pub mod dialog;
+mod interrupted;
 pub mod key;
 pub mod keymap;
 mod news;

@@ -49,6 +49,7 @@ fn take_view(state: &mut State, view: Arc<ClusterView>) {
     }
     state.view = view;
     state.findings = with_notices(state, findings);
+    super::interrupted::tell(state);
     state.verdict = verdict;
 }
 

@@ -9,8 +9,9 @@ use super::key::Key;
 use super::keymap::ActionId;
 use super::state::{Overlay, State};
 use super::update::Effect;
-use crate::model::{Finding, MemberId, Role, Severity};
-use crate::ops::journal::{End, Figures, History, StepEnd};
+use crate::model::{MemberId, Role, Severity};
+use crate::ops::journal::{End, Figures, StepEnd};
+use crate::ops::past::History;
 use crate::ops::plan::{Action, Keep, Plan, Request, Step};
 use crate::ops::{OpEvent, Progress};
 
@@ -125,7 +126,8 @@ impl Operation {
 /// `defragment m1: 1.28 GiB to 281 MiB in 2.1 s`.
 #[must_use]
 pub fn ended_line(step: &Step, end: &StepEnd, figures: &Figures) -> String {
-    let took = crate::model::units::latency(std::time::Duration::from_millis(figures.took_ms));
+    let took = figures.took_ms.map(|ms| crate::model::units::latency(std::time::Duration::from_millis(ms)));
+    let after = took.as_ref().map_or_else(String::new, |t| format!(" after {t}"));
     match end {
         StepEnd::Done => {
             let sizes = match (figures.before, figures.after) {
@@ -134,10 +136,11 @@ pub fn ended_line(step: &Step, end: &StepEnd, figures: &Figures) -> String {
                 }
                 _ => String::new(),
             };
+            let took = took.unwrap_or_else(|| "found out by watching".into());
             let note = figures.note.as_ref().map_or_else(String::new, |n| format!(": {n}"));
             format!("{}: done, {sizes}{took}{note}", step.title)
         }
-        StepEnd::Failed(why) => format!("{}: failed after {took}: {why}", step.title),
+        StepEnd::Failed(why) => format!("{}: failed{after}: {why}", step.title),
         StepEnd::Unknown(why) => format!("{}: outcome unknown: {why}", step.title),
         StepEnd::Skipped(why) => format!("{}: {why}", step.title),
     }
@@ -206,6 +209,11 @@ pub(super) fn open(state: &mut State, id: ActionId) {
                 .and_then(|m| m.id);
             target.map(|to| Request::MoveLeader { to }).ok_or("there is no follower that could lead")
         }
+        ActionId::GoOn => match super::interrupted::rest(state, &view) {
+            Some(Ok(rest)) => Ok(rest),
+            Some(Err(why)) => return state.say(format!("nothing of it is left to do: {why}"), false),
+            None => Err("no operation was interrupted"),
+        },
         ActionId::Recover => Ok(Request::RecoverNoSpace { folder: Some(folder), keep: KEEP }),
         _ => return,
     };
@@ -217,6 +225,9 @@ pub(super) fn open(state: &mut State, id: ActionId) {
         busy: state.changes.running().map(|o| o.plan.title.clone()),
         snapshots: state.changes.snapshots.clone(),
         proof_key: state.changes.proof_key.clone(),
+        continues: (id == ActionId::GoOn)
+            .then(|| state.changes.past.open().map(|p| p.plan.clone()))
+            .flatten(),
     };
     match request.map_err(str::to_owned).and_then(|r| Dialog::open(r, frozen)) {
         Ok(dialog) => state.overlay = Some(Overlay::Plan(Box::new(dialog))),
@@ -305,42 +316,4 @@ pub(super) fn on_event(state: &mut State, event: OpEvent) -> Vec<Effect> {
     state.timeline.push_back(crate::model::Event { at, severity, kind, member: None, line: line.clone() });
     state.say(line, bad);
     if state.changes.leaving { vec![Effect::Quit] } else { vec![Effect::ReadJournal] }
-}
-
-/// What the journal tells at the start: an operation that never ended is worth a word.
-pub(super) fn on_history(state: &mut State, past: History) {
-    let open = past.operations.last().filter(|p| p.interrupted() && state.changes.running().is_none());
-    if let Some((last, holder)) = open.zip(past.held_by.as_ref()) {
-        // Not interrupted: it runs, elsewhere on this host.
-        let line = format!("{} runs in another etcdtop ({holder})", last.title);
-        let meaning = "One operation at a time changes a cluster; the lock is held by the process that is named. If its terminal was lost, it brings the running step to its end and leaves.";
-        let next = "wait for it; r reads the journal again";
-        let finding = Finding::new("interrupted", None, Severity::Note, line, next, meaning);
-        tell_interrupted(state, Some(&finding));
-    } else if let Some(last) = open {
-        let step = last.ends.len();
-        let line = match last.ends.last() {
-            Some(None) => {
-                let title = last.steps.get(step - 1).map_or("a step", String::as_str);
-                format!("{} was interrupted while it did step {step}, {title}", last.title)
-            }
-            _ => format!("{} was interrupted after step {step} of {}", last.title, last.steps.len()),
-        };
-        let meaning = "The journal announces a step and tells no end of it: its etcdtop was killed, or the host went down. A call that was sent goes on in etcd; what the members say of themselves now is the truth. Nothing goes on by itself.";
-        let next = "look at the members, then open the same plan again: it is made anew from what is there";
-        let finding = Finding::new("interrupted", None, Severity::Warning, line, next, meaning)
-            .about(last.plan.clone());
-        tell_interrupted(state, Some(&finding));
-    } else {
-        tell_interrupted(state, None);
-    }
-    state.changes.past = past;
-}
-
-/// Puts this finding in the place of the one that there was, or takes that away.
-fn tell_interrupted(state: &mut State, finding: Option<&Finding>) {
-    for findings in [&mut state.notices, &mut state.findings] {
-        findings.retain(|n| n.key.rule != "interrupted");
-        findings.extend(finding.cloned());
-    }
 }

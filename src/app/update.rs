@@ -15,7 +15,7 @@ use super::palette;
 use super::state::{Live, Overlay, RowKey, Screen, State};
 use crate::config::ThemeName;
 use crate::model::ClusterView;
-use crate::ops::journal::History as Past;
+use crate::ops::past::History as Past;
 use crate::ops::{OpEvent, Plan, Progress};
 
 /// What happened.
@@ -46,7 +46,7 @@ pub enum Msg {
 }
 
 /// What the loop must do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Poll now.
     PollNow,
@@ -87,7 +87,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
                 o.progress = progress;
             }
         }
-        Msg::Journal(past) => operation::on_history(state, *past),
+        Msg::Journal(past) => super::interrupted::on_history(state, *past),
         Msg::Started(operation) => {
             state.changes.leaving = false;
             state.changes.operation = Some(*operation);
@@ -320,7 +320,8 @@ fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
         | ActionId::Snapshot
         | ActionId::Disarm
         | ActionId::MoveLeader
-        | ActionId::Recover => operation::open(state, id),
+        | ActionId::Recover
+        | ActionId::GoOn => operation::open(state, id),
         ActionId::Stop => return operation::stop(state),
         ActionId::Quit => return operation::quit(state),
     }

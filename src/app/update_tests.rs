@@ -291,7 +291,9 @@ fn what_a_dialog_was_told_makes_another_plan_of_the_same_moment() {
 #[test]
 fn leaving_while_something_runs_asks_and_an_interrupted_one_is_told() {
     use crate::app::operation::Operation;
-    use crate::ops::journal::{End, History, Past};
+    use crate::ops::journal::{End, StepEnd};
+    use crate::ops::past::{History, Past, PastStep};
+    use crate::ops::plan::{Action, Request};
     let mut s = seen(healthy(3));
     s.access.name = "prod".into();
     press(&mut s, "D");
@@ -308,17 +310,28 @@ fn leaving_while_something_runs_asks_and_an_interrupted_one_is_told() {
     assert_eq!(effects, [Effect::Quit], "it leaves when that ends");
     // The next start reads a journal without an end.
     let mut s = seen(healthy(3));
+    let step = |i: usize, end| PastStep {
+        title: format!("defragment m{}", i + 1),
+        action: Some(Action::Defragment { member: s.view.members[i].id.unwrap() }),
+        began: true,
+        end,
+    };
     let past = Past {
         title: "Rolling defragmentation of prod".into(),
-        steps: vec!["defragment m1".into(), "defragment m2".into()],
-        ends: vec![Some(crate::ops::journal::StepEnd::Done), None],
+        request: Some(Request::Defragment { members: Vec::new(), move_leader: false, rule: None }),
+        steps: vec![step(0, Some(StepEnd::Done)), step(1, None)],
         ..Past::default()
     };
     update(&mut s, Msg::Journal(Box::new(History { operations: vec![past], ..History::default() })));
     let finding = s.findings.iter().find(|f| f.key.rule == "interrupted").unwrap();
-    assert!(finding.line.contains("was interrupted while it did step 2, defragment m2"), "{}", finding.line);
+    assert!(finding.line.contains("was interrupted in step 2 of 2, defragment m2"), "{}", finding.line);
     update(&mut s, Msg::View(Arc::new(healthy(3))));
     assert!(s.findings.iter().any(|f| f.key.rule == "interrupted"), "it stays until the next operation");
+    // Its key opens what is left of it, and says what it goes on with.
+    press(&mut s, "o");
+    let Some(Overlay::Plan(dialog)) = s.overlay.take() else { panic!("no dialog: {:?}", s.toast) };
+    let titles: Vec<_> = dialog.plan.steps.iter().map(|s| s.title.as_str()).collect();
+    assert_eq!((titles, dialog.plan.continues.is_some()), (vec!["defragment m2"], true));
     // The same journal while somebody holds the lock: it runs, and nobody is told to begin anew.
     let running = History { held_by: Some("process 7".into()), ..s.changes.past.clone() };
     update(&mut s, Msg::Journal(Box::new(running)));

@@ -245,15 +245,12 @@ impl<'a> Loop<'a> {
         views
     }
 
-    /// Starts a confirmed plan.
-    fn start_operation(&mut self, plan: Plan, typed: &str) -> Msg {
+    /// Starts a confirmed plan; why it cannot be started.
+    fn start_operation(&mut self, plan: Plan, typed: &str) -> Result<(), String> {
         let (Some(poll), Some(dialer)) = (&self.poll, &self.dialer) else {
-            return Msg::Refused("no cluster is known yet".into());
+            return Err("no cluster is known yet".into());
         };
-        match self.runner.start(plan, typed, poll, dialer) {
-            Ok(operation) => Msg::Started(Box::new(operation)),
-            Err(why) => Msg::Refused(why),
-        }
+        self.runner.start(plan, typed, poll, dialer)
     }
 
     /// The next moment at which something has to be drawn without anybody doing anything.
@@ -319,8 +316,9 @@ impl<'a> Loop<'a> {
                 Effect::Redraw => self.redraw_all(),
                 Effect::Suspend => self.suspend()?,
                 Effect::Start(plan, typed) => {
-                    let msg = self.start_operation(*plan, &typed);
-                    update(&mut self.state, msg);
+                    if let Err(why) = self.start_operation(*plan, &typed) {
+                        update(&mut self.state, Msg::Refused(why));
+                    }
                 }
                 Effect::StopOperation => self.runner.stop("somebody asked for it"),
                 Effect::ReadJournal => {

@@ -5,16 +5,17 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::app::Msg;
 use crate::app::operation::Operation;
 use crate::config::{HangUp, Settings};
 use crate::etcd::Dialer;
 use crate::model::ClusterId;
-use crate::ops::journal::{self, End, History, Journal};
+use crate::ops::journal::{self, End, Journal, JournalError};
+use crate::ops::past::{self, History};
 use crate::ops::world::Live;
-use crate::ops::{Engine, Limits, Mode, OpEvent, Plan, Progress, confirm};
+use crate::ops::{Confirmed, Engine, Limits, Mode, OpEvent, Plan, Progress, confirm, save};
 use crate::poll::Poll;
 
 /// Starts, watches and stops operations.
@@ -22,8 +23,16 @@ pub(super) struct Runner {
     mode: Mode,
     journals: Option<PathBuf>,
     on_hangup: HangUp,
+    starting: Option<Starting>,
     running: Option<Running>,
     reading: Option<JoinHandle<History>>,
+}
+
+/// A confirmed plan that waits for its journal: the disk may take its time.
+struct Starting {
+    confirmed: Confirmed,
+    world: Live,
+    journal: JoinHandle<Result<Journal, JournalError>>,
 }
 
 struct Running {
@@ -45,26 +54,36 @@ impl Runner {
             Mode::ReadWrite
         };
         let on_hangup = settings.on_hangup.value;
-        Self { mode, journals: journal::folder(&env), on_hangup, running: None, reading: None }
+        let journals = journal::folder(&env);
+        Self { mode, journals, on_hangup, starting: None, running: None, reading: None }
     }
 
-    /// Starts a plan; the operation to show, or why it cannot be started.
+    /// Begins to start a plan; that it runs, or why it cannot, [`Self::next`] tells.
     pub(super) fn start(
         &mut self,
         plan: Plan,
         typed: &str,
         poll: &Poll,
         dialer: &Dialer,
-    ) -> Result<Operation, String> {
-        let shown = Operation::new(plan.clone(), Timestamp::now());
+    ) -> Result<(), String> {
+        if self.starting.is_some() || self.running.is_some() {
+            return Err("another operation runs: one at a time".into());
+        }
         let cluster = plan.cluster;
         let confirmed = confirm(plan, &self.mode, typed).map_err(|e| e.to_string())?;
         let folder = self
             .journals
-            .as_ref()
+            .clone()
             .ok_or("there is no place for a journal: neither XDG_STATE_HOME nor HOME is set")?;
-        let journal = Journal::open(folder, cluster).map_err(|e| e.to_string())?;
-        let world = Live::new(dialer.clone(), cluster, poll.views(), Box::new(poll.asker()));
+        let world = Live::new(dialer.clone(), cluster, poll.handle());
+        let journal = spawn_blocking(move || Journal::open(&folder, cluster));
+        self.starting = Some(Starting { confirmed, world, journal });
+        Ok(())
+    }
+
+    /// Hands a plan to its engine.
+    fn run(&mut self, confirmed: Confirmed, world: Live, journal: Journal) -> Operation {
+        let shown = Operation::new(confirmed.plan().clone(), Timestamp::now());
         let (tell, events) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(None);
         let (progress_tx, progress) = watch::channel(Progress::default());
@@ -76,7 +95,7 @@ impl Runner {
         let by = journal::who(&env);
         let task = tokio::spawn(async move { Box::pin(engine.run(confirmed, &by)).await });
         self.running = Some(Running { events, progress, stop, task });
-        Ok(shown)
+        shown
     }
 
     /// Whether an operation runs.
@@ -94,7 +113,11 @@ impl Runner {
     /// Reads the journal of a cluster, beside the loop.
     pub(super) fn read(&mut self, cluster: ClusterId) {
         let Some(folder) = self.journals.clone() else { return };
-        self.reading = Some(tokio::task::spawn_blocking(move || journal::read(&folder, cluster)));
+        self.reading = Some(spawn_blocking(move || {
+            let mut history = past::read(&folder, cluster);
+            history.swept = save::sweep(&history);
+            history
+        }));
     }
 
     /// What there is to tell next; never anything while nothing runs.
@@ -103,6 +126,17 @@ impl Runner {
             let history = reading.await.unwrap_or_default();
             self.reading = None;
             return Msg::Journal(Box::new(history));
+        }
+        if let Some(starting) = &mut self.starting {
+            let opened = (&mut starting.journal).await;
+            let opened = opened.map_err(|e| e.to_string()).and_then(|j| j.map_err(|e| e.to_string()));
+            return match (self.starting.take(), opened) {
+                (Some(Starting { confirmed, world, .. }), Ok(journal)) => {
+                    Msg::Started(Box::new(self.run(confirmed, world, journal)))
+                }
+                (_, Err(why)) => Msg::Refused(why),
+                (None, Ok(_)) => Msg::Refused("it was not confirmed any more".into()),
+            };
         }
         let Some(running) = &mut self.running else { return std::future::pending().await };
         let event = tokio::select! {

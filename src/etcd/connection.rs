@@ -13,6 +13,7 @@ use tonic::transport::Endpoint as TonicEndpoint;
 use tower_service::Service;
 
 use super::fault::Fault;
+use super::permit::Permit;
 use super::stream::{Dialer, LastFault, Protocol, Stream};
 use crate::model::member::PeerCertificate;
 use crate::model::{
@@ -49,6 +50,8 @@ pub struct Connection {
     client: Client,
     fault: LastFault,
     certificate: Option<PeerCertificate>,
+    /// Whose it is, once that was made sure.
+    cluster: Option<ClusterId>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -92,7 +95,7 @@ impl Dialer {
             Ok(Err(e)) => return Err(fault_of(e, &fault)),
             Err(_) => return Err(Fault::AuthSilent { after: access.command_timeout }),
         };
-        Ok(Connection { client, fault, certificate })
+        Ok(Connection { client, fault, certificate, cluster: None })
     }
 }
 
@@ -187,6 +190,28 @@ impl Connection {
                 Err(fault) => return Err(fault),
             }
         }
+    }
+
+    /// Makes sure that `member` of `cluster` answers here and no other: behind an address there may be another one by now.
+    ///
+    /// # Errors
+    /// [`Fault::WrongMember`], or the fault that kept it from answering within `limit`.
+    pub async fn of(mut self, cluster: ClusterId, member: MemberId, limit: Duration) -> Result<Self, Fault> {
+        let status = self.status(limit).await?;
+        if (status.cluster_id, status.member_id) != (cluster, member) {
+            return Err(Fault::WrongMember { found: status.member_id, cluster: status.cluster_id });
+        }
+        self.cluster = Some(cluster);
+        Ok(self)
+    }
+
+    /// Whether a permit holds for the cluster that answers here.
+    pub(super) fn allows(&self, permit: &Permit) -> Result<(), Fault> {
+        if self.cluster.is_some_and(|cluster| permit.covers(cluster)) {
+            return Ok(());
+        }
+        let reason = "the right to change a cluster is for another one".to_owned();
+        Err(Fault::NotSent { fault: Box::new(Fault::Unreachable { reason }) })
     }
 
     pub(super) fn kv(&self) -> etcd_client::KvClient {

@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
-use etcd_client::{AlarmAction, AlarmOptions, AlarmType, CompactionOptions, Compare, CompareOp, Txn, TxnOp};
+use etcd_client::{
+    AlarmAction, AlarmOptions, AlarmType, CompactionOptions, Compare, CompareOp, Txn, TxnOp, TxnOpResponse,
+};
 
 use super::connection::Connection;
 use super::fault::Fault;
 use super::permit::Permit;
 use super::stream::Dialer;
-use crate::model::{AlarmKind, ClusterId, Endpoint, MemberId, Revision};
+use crate::model::{AlarmKind, Bytes, ClusterId, Endpoint, MemberId, Revision};
 
 /// How long the question who answers may take.
 const WHO: Duration = Duration::from_secs(5);
@@ -25,44 +27,49 @@ impl Dialer {
         cluster: ClusterId,
         member: MemberId,
     ) -> Result<Connection, Fault> {
-        let connection = self.connect(endpoint).await?;
-        let status =
-            connection.status(WHO.min(self.access().command_timeout.max(Duration::from_secs(1)))).await?;
-        if (status.cluster_id, status.member_id) == (cluster, member) {
-            Ok(connection)
-        } else {
-            Err(Fault::WrongMember { found: status.member_id, cluster: status.cluster_id })
-        }
+        let limit = WHO.min(self.access().command_timeout.max(Duration::from_secs(1)));
+        self.connect(endpoint).await?.of(cluster, member, limit).await
     }
 }
 
 impl Connection {
+    /// A call that changes something, if the permit is for the cluster that answers here.
+    async fn change<T>(
+        &self,
+        permit: &Permit,
+        limit: Duration,
+        call: impl Future<Output = Result<T, etcd_client::Error>>,
+    ) -> Result<T, Fault> {
+        self.allows(permit)?;
+        self.call(limit, call).await
+    }
+
     /// `KV.Compact`, physically: returns when the old revisions are gone from this member's file.
     ///
     /// # Errors
     /// The fault; after [`Fault::Deadline`] and [`Fault::Lost`] it may have been carried out all the same.
-    pub async fn compact(&self, _: &Permit, revision: Revision, limit: Duration) -> Result<(), Fault> {
+    pub async fn compact(&self, permit: &Permit, revision: Revision, limit: Duration) -> Result<(), Fault> {
         let mut kv = self.kv();
         let options = CompactionOptions::new().with_physical();
-        self.call(limit, async move { kv.compact(revision.0, Some(options)).await }).await.map(drop)
+        self.change(permit, limit, async move { kv.compact(revision.0, Some(options)).await }).await.map(drop)
     }
 
     /// `Maintenance.Defragment`: this member rewrites its file and answers nothing else meanwhile.
     ///
     /// # Errors
     /// The fault; after [`Fault::Deadline`] and [`Fault::Lost`] it goes on all the same.
-    pub async fn defragment(&self, _: &Permit, limit: Duration) -> Result<(), Fault> {
+    pub async fn defragment(&self, permit: &Permit, limit: Duration) -> Result<(), Fault> {
         let mut maintenance = self.maintenance();
-        self.call(limit, async move { maintenance.defragment().await }).await.map(drop)
+        self.change(permit, limit, async move { maintenance.defragment().await }).await.map(drop)
     }
 
     /// `Maintenance.MoveLeader`; this must be the leader. etcd has no time limit of its own for it.
     ///
     /// # Errors
     /// The fault, such as not being the leader.
-    pub async fn move_leader(&self, _: &Permit, to: MemberId, limit: Duration) -> Result<(), Fault> {
+    pub async fn move_leader(&self, permit: &Permit, to: MemberId, limit: Duration) -> Result<(), Fault> {
         let mut maintenance = self.maintenance();
-        self.call(limit, async move { maintenance.move_leader(to.0).await }).await.map(drop)
+        self.change(permit, limit, async move { maintenance.move_leader(to.0).await }).await.map(drop)
     }
 
     /// `Maintenance.Alarm DEACTIVATE` for one alarm of one member. Goes through Raft.
@@ -71,7 +78,7 @@ impl Connection {
     /// The fault.
     pub async fn disarm(
         &self,
-        _: &Permit,
+        permit: &Permit,
         of: MemberId,
         kind: AlarmKind,
         limit: Duration,
@@ -83,38 +90,87 @@ impl Connection {
         };
         let mut options = AlarmOptions::new();
         options.with_member(of.0);
-        self.call(
-            limit,
-            async move { maintenance.alarm(AlarmAction::Deactivate, alarm, Some(options)).await },
-        )
-        .await
-        .map(drop)
+        let call = async move { maintenance.alarm(AlarmAction::Deactivate, alarm, Some(options)).await };
+        self.change(permit, limit, call).await.map(drop)
     }
 
-    /// Puts a key that is not there yet and deletes it: proof that the cluster takes writes.
+    /// Puts a key that is not there yet and deletes it: proof that the cluster takes writes. `token` is the value that
+    /// tells our key from anybody else's, so that this can be done again when the outcome is not known.
     ///
     /// # Errors
     /// The fault; [`Fault::Rpc`] with `AlreadyExists` when the key is somebody's: then it is left alone. A key that could be
     /// put and not deleted stays.
-    pub async fn prove_write(&self, _: &Permit, key: &str, limit: Duration) -> Result<(), Fault> {
-        let (mut put, mut delete) = (self.kv(), self.kv());
+    pub async fn prove_write(
+        &self,
+        permit: &Permit,
+        key: &str,
+        token: &str,
+        limit: Duration,
+    ) -> Result<(), Fault> {
+        let mut kv = self.kv();
         let absent = Compare::create_revision(key, CompareOp::Equal, 0);
-        let txn = Txn::new().when([absent]).and_then([TxnOp::put(key, "etcdtop", None)]);
-        let reply = self.call(limit, async move { put.txn(txn).await }).await?;
-        if !reply.succeeded() {
+        let put = Txn::new()
+            .when([absent])
+            .and_then([TxnOp::put(key, token, None)])
+            .or_else([TxnOp::get(key, None)]);
+        let reply = self.change(permit, limit, async move { kv.txn(put).await }).await?;
+        let ours = |r: &TxnOpResponse| match r {
+            TxnOpResponse::Get(got) => got.kvs().iter().any(|kv| kv.value() == token.as_bytes()),
+            _ => false,
+        };
+        if !reply.succeeded() && !reply.op_responses().iter().any(ours) {
             let message = format!("the key {key} exists: choose another --proof-prefix");
             return Err(Fault::Rpc { code: tonic::Code::AlreadyExists, message });
         }
-        let for_delete = key.to_owned();
-        self.call(limit, async move { delete.delete(for_delete, None).await }).await.map(drop)
+        let mut kv = self.kv();
+        let delete = Txn::new()
+            .when([Compare::value(key, CompareOp::Equal, token)])
+            .and_then([TxnOp::delete(key, None)]);
+        self.change(permit, limit, async move { kv.txn(delete).await }).await.map(drop)
     }
 
     /// `Maintenance.Snapshot`: changes nothing, so it takes no permit.
     ///
     /// # Errors
     /// The fault that kept the stream from beginning.
-    pub async fn snapshot(&self, limit: Duration) -> Result<etcd_client::SnapshotStreaming, Fault> {
+    pub async fn snapshot(&self, limit: Duration) -> Result<SnapshotStream, Fault> {
         let mut maintenance = self.maintenance();
-        self.call(limit, async move { maintenance.snapshot().await }).await
+        let stream = self.call(limit, async move { maintenance.snapshot().await }).await?;
+        Ok(SnapshotStream { stream, from: self.clone() })
+    }
+}
+
+/// The messages of a snapshot.
+#[derive(Debug)]
+pub struct SnapshotStream {
+    stream: etcd_client::SnapshotStreaming,
+    from: Connection,
+}
+
+/// One message of a snapshot.
+#[derive(Debug)]
+pub struct SnapshotPart(etcd_client::SnapshotResponse);
+
+impl SnapshotPart {
+    /// The next bytes.
+    #[must_use]
+    pub fn blob(&self) -> &[u8] {
+        self.0.blob()
+    }
+
+    /// So many come after them, as the member thinks.
+    #[must_use]
+    pub fn remaining(&self) -> Bytes {
+        Bytes(self.0.remaining_bytes())
+    }
+}
+
+impl SnapshotStream {
+    /// The next message; none after the last one.
+    ///
+    /// # Errors
+    /// The fault that broke the stream off, or kept the message from coming within `limit`.
+    pub async fn next(&mut self, limit: Duration) -> Result<Option<SnapshotPart>, Fault> {
+        Ok(self.from.call(limit, self.stream.message()).await?.map(SnapshotPart))
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 macro_rules! hex_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -37,6 +37,13 @@ macro_rules! hex_id {
                 s.collect_str(self)
             }
         }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(d)?;
+                u64::from_str_radix(&text, 16).map(Self).map_err(serde::de::Error::custom)
+            }
+        }
     };
 }
 
@@ -50,7 +57,7 @@ hex_id!(
 );
 
 /// A revision of the key-value store: the cluster-wide counter of changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Revision(pub i64);
 
@@ -113,7 +120,9 @@ mod tests {
     #[test]
     fn ids_above_2_63_keep_every_bit_in_json() {
         let id = MemberId(0xfedc_ba98_7654_3210);
-        assert_eq!(serde_json::to_string(&id).unwrap(), "\"fedcba9876543210\"");
+        let text = serde_json::to_string(&id).unwrap();
+        assert_eq!(text, "\"fedcba9876543210\"");
+        assert_eq!(serde_json::from_str::<MemberId>(&text).unwrap(), id);
     }
 
     #[test]

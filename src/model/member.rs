@@ -273,12 +273,16 @@ pub struct MemberView {
     pub status: Option<MemberStatus>,
     /// When that was received.
     pub status_at: Option<Timestamp>,
+    /// When it was asked for: what it says was true at some moment between the two.
+    pub status_asked: Option<Timestamp>,
     /// Its last scrape of `/metrics`.
     pub metrics: Option<MetricsSample>,
     /// The scrape before that: two give rates and quantiles.
     pub metrics_before: Option<MetricsSample>,
     /// When the last scrape was received.
     pub metrics_at: Option<Timestamp>,
+    /// When the last scrape was asked for that came, or failed.
+    pub metrics_asked: Option<Timestamp>,
     /// Why there are no metrics, if the last scrape failed.
     pub metrics_error: Option<ForeignText>,
     /// Its certificate, on TLS.
@@ -309,14 +313,23 @@ impl MemberView {
             latency: None,
             status: None,
             status_at: None,
+            status_asked: None,
             metrics: None,
             metrics_before: None,
             metrics_at: None,
+            metrics_asked: None,
             metrics_error: None,
             certificate: None,
             alarms: Vec::new(),
             lag: None,
         }
+    }
+
+    /// The moment that its last `Status` is of: half way between question and answer.
+    #[must_use]
+    pub fn read_at(&self) -> Option<Timestamp> {
+        let (asked, at) = (self.status_asked?, self.status_at?);
+        asked.checked_add(at.duration_since(asked) / 2).ok()
     }
 
     /// The quota in force and where it was learned: `Status` from 3.6 on, the metric before.

@@ -1,6 +1,6 @@
 //! What one member said of itself in one `Status` reply.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::ids::{Bytes, ClusterId, MemberId, RaftIndex, Revision, Term};
 use super::text::ForeignText;
@@ -15,7 +15,7 @@ pub struct Alarm {
 }
 
 /// The kinds of alarm that etcd has (3.4 to 3.7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum AlarmKind {
     /// The database outgrew its quota: puts fail, the rest works.

@@ -9,43 +9,12 @@ use tokio::sync::watch;
 
 use super::gates::{self, Gate};
 use super::guard::Confirmed;
-use super::journal::{End, Entry, Figures, Journal, JournalError, StepEnd};
-use super::plan::{Action, AfterFailure, Plan, PlanId, Step};
+use super::journal::{End, Entry, Figures, StepEnd};
+use super::outcome::Lost;
+use super::plan::{Action, AfterFailure, Plan, Step};
+use super::seam::{Called, Look, Record, World};
 use crate::etcd::{Fault, Permit};
-use crate::model::{Bytes, ClusterView, MemberId};
-
-/// What the engine acts on.
-pub trait World: Send {
-    /// A view that was polled after this call began.
-    fn look(&mut self) -> impl Future<Output = Arc<ClusterView>> + Send;
-    /// Carries out one action. `progress` may be told how far it is.
-    fn act(
-        &mut self,
-        permit: &Permit,
-        action: &Action,
-        limit: Duration,
-        progress: &watch::Sender<Progress>,
-    ) -> impl Future<Output = Result<Option<String>, Fault>> + Send;
-    /// Lets time pass.
-    fn pause(&mut self, time: Duration) -> impl Future<Output = ()> + Send;
-    /// The time.
-    fn now(&self) -> Timestamp;
-}
-
-/// Where what happens is written down before it happens.
-pub trait Record: Send {
-    /// On disk when this returns.
-    ///
-    /// # Errors
-    /// When it is not: then what it announces must not happen.
-    fn write(&mut self, at: Timestamp, plan: &PlanId, entry: Entry<'_>) -> Result<(), JournalError>;
-}
-
-impl Record for Journal {
-    fn write(&mut self, at: Timestamp, plan: &PlanId, entry: Entry<'_>) -> Result<(), JournalError> {
-        Self::write(self, at, plan, entry)
-    }
-}
+use crate::model::{Bytes, ClusterId, ClusterView, MemberId};
 
 /// How far a step is, where that can be told truly; never a guess.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,6 +111,16 @@ enum Passed {
     Cancelled(String),
 }
 
+/// How a gate is waited for.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// So long.
+    limit: Duration,
+    /// Looks in a row that must be good.
+    looks: u32,
+    how: Look,
+}
+
 impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
     /// An engine for one plan. `stop` holds why it shall stop at the next safe point, once it shall.
     pub const fn new(
@@ -159,12 +138,12 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
     pub async fn run(mut self, confirmed: Confirmed, by: &str) -> End {
         let (plan, permit) = confirmed.into_parts();
         let at = self.world.now();
-        let end = match self.record.write(at, &plan.id, Entry::Confirmed { by, body: &plan }) {
+        let end = match self.record.write(at, &plan.id, Entry::Confirmed { by, body: &plan }).await {
             Ok(()) => self.steps(&plan, &permit).await,
             Err(e) => End::Failed(format!("nothing was done: {e}")),
         };
         let at = self.world.now();
-        if let Err(e) = self.record.write(at, &plan.id, Entry::Ended { end: &end }) {
+        if let Err(e) = self.record.write(at, &plan.id, Entry::Ended { end: &end }).await {
             tracing::error!("the end of {} is not in the journal: {e}", plan.id);
         }
         (self.tell)(OpEvent::Ended(end.clone()));
@@ -205,7 +184,12 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
     async fn admit(&mut self, plan: &Plan, steps: &mut [Step], i: usize) -> Passed {
         for _ in 0..REORDERS {
             let action = steps[i].action.clone();
-            let passed = self.pass(plan, i, |cluster, view| gates::before(cluster, &action, view), 1).await;
+            // What is counted afterwards is counted from here.
+            let counts = matches!(action, Action::Defragment { .. } | Action::Compact { .. });
+            let how = if counts { Look::Closely } else { Look::Status };
+            let patience = Patience { limit: self.limits.settle, looks: 1, how };
+            let passed =
+                self.pass(plan, i, |cluster, view| gates::before(cluster, &action, view), patience).await;
             match &passed {
                 Passed::Yes(view) if leader_last(&mut steps[i..], view) => {
                     (self.tell)(OpEvent::Reordered(steps.to_vec()));
@@ -228,11 +212,7 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         let before = match passed {
             Passed::Yes(view) => view,
             Passed::Cancelled(why) => return Err(End::Cancelled(format!("{why}, before {}", step.title))),
-            Passed::No(why) => {
-                let end = StepEnd::Skipped(format!("not done: {why}"));
-                self.step_ended(plan, i, step, &end, &Figures::default())?;
-                return Ok(end);
-            }
+            Passed::No(why) => return self.skip(plan, i, step, &why).await,
         };
         if let Some(why) = self.stop.borrow().clone() {
             return Err(End::Cancelled(format!("{why}, before {}", step.title)));
@@ -242,49 +222,38 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
             && before.leader == Some(member)
             && !step.as_leader
         {
-            let end = StepEnd::Skipped(format!(
-                "not done: {} leads by now, and the plan does not say that a leader is rewritten",
-                before.name_of(member)
-            ));
-            self.step_ended(plan, i, step, &end, &Figures::default())?;
-            return Ok(end);
+            let name = before.name_of(member);
+            let why = format!("{name} leads by now, and the plan does not say that a leader is rewritten");
+            return self.skip(plan, i, step, &why).await;
         }
         let began = self.world.now();
-        self.write(began, plan, Entry::StepBegins { step: i + 1, body: step })?;
+        self.write(began, plan, Entry::StepBegins { step: i + 1, body: step }).await?;
         (self.tell)(OpEvent::Began { step: i, at: began });
         self.progress.send_replace(Progress::default());
-        let outcome = self.world.act(permit, &step.action, self.limits.call, &self.progress).await;
-        let (end, note) = match outcome {
-            Ok(note) => (StepEnd::Done, note),
+        let called = self.send(plan, permit, i, step).await;
+        let took_ms = Some(u64::try_from(called.took.as_millis()).unwrap_or(u64::MAX));
+        let (end, took_ms, note) = match called.outcome {
+            Ok(note) => (StepEnd::Done, took_ms, note),
             Err(fault) if fault.outcome_unknown() => {
-                (self.resolve(&step.action, &before, &fault).await, None)
+                let lost = Lost::new(called.via, fault, self.world.clock());
+                // How long it took nobody said.
+                (self.find_out(permit, i, step, &before, lost).await, None, None)
             }
-            Err(fault) => (StepEnd::Failed(fault.to_string()), None),
+            Err(fault) => (StepEnd::Failed(fault.to_string()), took_ms, None),
         };
-        let took = Duration::try_from(self.world.now().duration_since(began)).unwrap_or_default();
         // What must hold before the next step, and the figures of the proof, from the same look.
         let settled = if end == StepEnd::Done {
-            let looks = self.limits.good_looks;
-            let gate = |cluster, view: &ClusterView| match step.action {
-                Action::Compact { .. } => gates::compacted(&before, view),
-                _ => gates::after(cluster, &step.action, view),
-            };
-            self.pass(plan, i, gate, looks).await
+            self.settle(plan, i, step, &before).await
         } else {
-            Passed::Yes(self.world.look().await)
+            Passed::Yes(self.world.look(Look::Status).await)
         };
         let after = match &settled {
-            Passed::Yes(view) => Some(Arc::clone(view)),
-            _ => Some(self.world.look().await),
+            Passed::Yes(view) => Arc::clone(view),
+            _ => self.world.look(Look::Status).await,
         };
         let size = |view: &ClusterView| view.member(step.action.member()?)?.status.as_ref()?.db_size;
-        let figures = Figures {
-            before: size(&before),
-            after: after.as_deref().and_then(size),
-            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            note,
-        };
-        self.step_ended(plan, i, step, &end, &figures)?;
+        let figures = Figures { before: size(&before), after: size(&after), took_ms, note };
+        self.step_ended(plan, i, step, &end, &figures).await?;
         match settled {
             Passed::Yes(_) => Ok(end),
             Passed::No(why) => Err(End::Stopped(format!("after {}: {why}", step.title))),
@@ -292,7 +261,44 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         }
     }
 
-    fn step_ended(
+    /// The call of a step. What can go through any voter is tried again as long as nothing was sent: the one that was asked
+    /// may have gone in that very moment.
+    async fn send(&mut self, plan: &Plan, permit: &Permit, i: usize, step: &Step) -> Called {
+        let deadline = self.world.clock() + self.limits.settle;
+        loop {
+            let called = self.world.act(permit, &step.action, self.limits.call, &self.progress).await;
+            let unsent = matches!(called.outcome, Err(Fault::NotSent { .. } | Fault::NoLeader));
+            if !unsent || !step.action.takes_any_voter() || self.world.clock() >= deadline {
+                return called;
+            }
+            let patience = Patience { limit: self.limits.settle, looks: 1, how: Look::Status };
+            let gate = |cluster, view: &ClusterView| gates::before(cluster, &step.action, view);
+            if !matches!(self.pass(plan, i, gate, patience).await, Passed::Yes(_)) {
+                return called;
+            }
+        }
+    }
+
+    /// The gate after a step that was done.
+    async fn settle(&mut self, plan: &Plan, i: usize, step: &Step, before: &ClusterView) -> Passed {
+        let looks = self.limits.good_looks;
+        if matches!(step.action, Action::Compact { .. }) {
+            // The physical work takes its time on every member, and only metrics tell its end.
+            let patience = Patience { limit: self.limits.call, looks: 1, how: Look::Closely };
+            return self.pass(plan, i, |_, view| gates::compacted(before, view), patience).await;
+        }
+        let patience = Patience { limit: self.limits.settle, looks, how: Look::Status };
+        self.pass(plan, i, |cluster, view| gates::after(cluster, &step.action, view), patience).await
+    }
+
+    /// A step that is left out.
+    async fn skip(&mut self, plan: &Plan, i: usize, step: &Step, why: &str) -> Result<StepEnd, End> {
+        let end = StepEnd::Skipped(format!("not done: {why}"));
+        self.step_ended(plan, i, step, &end, &Figures::default()).await?;
+        Ok(end)
+    }
+
+    async fn step_ended(
         &mut self,
         plan: &Plan,
         i: usize,
@@ -302,11 +308,11 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
     ) -> Result<(), End> {
         let at = self.world.now();
         (self.tell)(OpEvent::StepEnded { step: i, end: end.clone(), figures: figures.clone() });
-        self.write(at, plan, Entry::StepEnded { step: i + 1, action: &step.action, end, figures })
+        self.write(at, plan, Entry::StepEnded { step: i + 1, action: &step.action, end, figures }).await
     }
 
-    fn write(&mut self, at: Timestamp, plan: &Plan, entry: Entry<'_>) -> Result<(), End> {
-        self.record.write(at, &plan.id, entry).map_err(|e| End::Stopped(e.to_string()))
+    async fn write(&mut self, at: Timestamp, plan: &Plan, entry: Entry<'_>) -> Result<(), End> {
+        self.record.write(at, &plan.id, entry).await.map_err(|e| End::Stopped(e.to_string()))
     }
 
     /// Looks until the gate says go so many times in a row, or stop, or for too long.
@@ -314,28 +320,25 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         &mut self,
         plan: &Plan,
         step: usize,
-        gate: impl Fn(crate::model::ClusterId, &ClusterView) -> Gate + Send,
-        looks: u32,
+        gate: impl Fn(ClusterId, &ClusterView) -> Gate + Send,
+        patience: Patience,
     ) -> Passed {
-        // The physical work of a compaction takes its time on every member.
-        let compacts = matches!(plan.steps.get(step).map(|s| &s.action), Some(Action::Compact { .. }));
-        let limit = if compacts { self.limits.call } else { self.limits.settle };
-        let deadline = self.world.now().checked_add(limit).unwrap_or(Timestamp::MAX);
+        let deadline = self.world.clock() + patience.limit;
         let (mut good, mut told) = (0, String::new());
         loop {
-            let view = self.world.look().await;
+            let view = self.world.look(patience.how).await;
             match gate(plan.cluster, &view) {
                 Gate::Go => {
                     good += 1;
-                    if good >= looks {
+                    if good >= patience.looks {
                         return Passed::Yes(view);
                     }
                 }
                 Gate::Stop(why) => return Passed::No(why),
                 Gate::Wait(why) => {
                     good = 0;
-                    if self.world.now() >= deadline {
-                        let waited = crate::model::units::age(limit);
+                    if self.world.clock() >= deadline {
+                        let waited = crate::model::units::age(patience.limit);
                         return Passed::No(format!("{why}, for {waited}"));
                     }
                     if let Some(stop) = self.stop.borrow().clone() {
@@ -347,109 +350,65 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
                     }
                 }
             }
-            self.world.pause(self.limits.pause).await;
+            self.pause(patience.how).await;
         }
     }
 
-    /// A call that was not answered may have been carried out, and may still be going on: the member tells.
-    async fn resolve(&mut self, action: &Action, before: &ClusterView, fault: &Fault) -> StepEnd {
-        let since = self.world.now();
-        let deadline = since.checked_add(self.limits.watch).unwrap_or(Timestamp::MAX);
+    /// Between two looks; a scrape is worth more to a member than a `Status`.
+    async fn pause(&mut self, how: Look) {
+        let times = if how == Look::Closely { 5 } else { 1 };
+        self.world.pause(self.limits.pause * times).await;
+    }
+
+    /// A call that was not answered may have been carried out, and may still be going on: the members tell.
+    async fn find_out(
+        &mut self,
+        permit: &Permit,
+        i: usize,
+        step: &Step,
+        before: &ClusterView,
+        mut lost: Lost,
+    ) -> StepEnd {
+        let deadline = self.world.clock() + self.limits.watch;
+        let whom = lost.via.map_or_else(|| "the members".to_owned(), |id| before.name_of(id));
+        let why = format!("{}; {whom} is watched to find out what became of it", lost.fault);
+        (self.tell)(OpEvent::Waiting { step: i, why });
         loop {
-            let view = self.world.look().await;
-            if let Some(end) = seen(action, before, &view, since, fault) {
+            let view = self.world.look(Look::Closely).await;
+            let at = self.world.clock();
+            lost.look(&view, at);
+            if let Some(end) = lost.tells(&step.action, before, &view, at) {
                 return end;
             }
-            if let Some(why) = self.stop.borrow().clone().filter(|_| later(self.world.now(), since) >= GRACE)
-            {
-                return StepEnd::Unknown(format!("{fault}; {why} before the members told more"));
-            }
-            if self.world.now() >= deadline {
-                let watched = crate::model::units::age(self.limits.watch);
-                return StepEnd::Unknown(format!("{fault}; watched for {watched}, and nothing told"));
-            }
-            self.world.pause(self.limits.pause).await;
-        }
-    }
-}
-
-/// A scrape that came so much later than the call also began after it: a scrape takes five seconds at most.
-const SCRAPED_LATER: Duration = Duration::from_secs(6);
-/// What has not happened so long after the call was given up does not happen any more: a transfer of leadership is given up
-/// after an election timeout, a proposal after seven seconds.
-const GRACE: Duration = Duration::from_secs(10);
-
-fn later(at: Timestamp, since: Timestamp) -> Duration {
-    Duration::try_from(at.duration_since(since)).unwrap_or_default()
-}
-
-/// What a view tells of an action whose call was not answered until `since`; none: nothing yet.
-fn seen(
-    action: &Action,
-    before: &ClusterView,
-    now: &ClusterView,
-    since: Timestamp,
-    fault: &Fault,
-) -> Option<StepEnd> {
-    match action {
-        Action::Defragment { member } => {
-            let (was, is) = (before.member(*member)?, now.member(*member)?);
-            if !is.state.answers() {
-                // Whether it is gone or only the way to it: it is watched until it answers again.
-                return None;
-            }
-            let counted = |m: &crate::model::MemberView| m.metrics.as_ref().and_then(|x| x.defragmentations);
-            match (counted(was), counted(is)) {
-                // Counters begin anew with the process: it was restarted, and left its file as it was.
-                (Some(a), Some(b)) if b > a => Some(StepEnd::Done),
-                (Some(a), Some(b)) if b < a => {
-                    Some(StepEnd::Failed(format!("{fault}; {} was restarted meanwhile", is.label())))
-                }
-                (Some(_), Some(_)) if is.metrics.as_ref().and_then(|x| x.defrag_inflight) == Some(true) => {
-                    None
-                }
-                _ => {
-                    let size = |m: &crate::model::MemberView| m.status.as_ref().and_then(|s| s.db_size);
-                    let shrunk = size(was).zip(size(is)).is_some_and(|(a, b): (Bytes, Bytes)| b < a);
-                    // Only a scrape that began after the call can tell that there is none.
-                    let fresh = is.metrics_at.is_some_and(|at| later(at, since) >= SCRAPED_LATER);
-                    match (shrunk, fresh) {
-                        (true, _) => Some(StepEnd::Done),
-                        (false, true) => {
-                            Some(StepEnd::Failed(format!("{fault}; the member did not defragment")))
-                        }
-                        (false, false) => None,
+            // A proof can be tried again: its key is known to be ours.
+            if matches!(step.action, Action::ProveWrite { .. }) && lost.is_over(at) && view.leader.is_some() {
+                let called = self.world.act(permit, &step.action, self.limits.call, &self.progress).await;
+                match called.outcome {
+                    Ok(_) => return StepEnd::Done,
+                    Err(fault) if fault.outcome_unknown() => {
+                        lost = Lost::new(called.via, fault, self.world.clock());
                     }
+                    // It was not sent: what came before is as open as it was.
+                    Err(Fault::NotSent { .. } | Fault::NoLeader) => {}
+                    Err(fault) => return StepEnd::Failed(fault.to_string()),
                 }
             }
-        }
-        // That it happened is proof at once; that it has not, only when it does not happen any more.
-        Action::MoveLeader { to, .. } => match now.leader {
-            Some(leader) if leader == *to => Some(StepEnd::Done),
-            Some(leader) if later(now.at, since) >= GRACE => {
-                Some(StepEnd::Failed(format!("{fault}; {} leads", now.name_of(leader))))
+            let at = self.world.clock();
+            let left = match &step.action {
+                Action::ProveWrite { key, .. } => format!("; the key {key} may have been left behind"),
+                _ => String::new(),
+            };
+            if let Some(why) = self.stop.borrow().clone().filter(|_| lost.had_its_chance(at)) {
+                return StepEnd::Unknown(format!("{}; {why} before the members told more{left}", lost.fault));
             }
-            _ => None,
-        },
-        Action::Disarm { member, alarm } => {
-            let raised = now.alarms.iter().any(|a| a.member == *member && a.kind == *alarm);
-            match (raised, now.leader.is_some()) {
-                (false, true) => Some(StepEnd::Done),
-                (true, true) if later(now.at, since) >= GRACE => {
-                    Some(StepEnd::Failed(format!("{fault}; it is still raised")))
-                }
-                _ => None,
+            if at >= deadline {
+                let watched = crate::model::units::age(self.limits.watch);
+                return StepEnd::Unknown(format!(
+                    "{}; watched for {watched}, and nothing told{left}",
+                    lost.fault
+                ));
             }
-        }
-        // The floor moves before the physical work: it tells that the history is gone, and the gate after the step waits
-        // for the work itself.
-        Action::Compact { revision } => match now.compact_revision {
-            Some(floor) if floor >= *revision => Some(StepEnd::Done),
-            _ => None,
-        },
-        Action::Snapshot { .. } => Some(StepEnd::Failed(fault.to_string())),
-        Action::ProveWrite { key } => {
-            Some(StepEnd::Unknown(format!("{fault}; the key {key} may have been left behind")))
+            self.pause(Look::Closely).await;
         }
     }
 }

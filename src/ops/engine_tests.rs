@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::{Alarm, AlarmKind, MemberState, Role};
 use crate::ops::guard::{Mode, confirm};
-use crate::ops::plan::Request;
+use crate::ops::journal::JournalError;
+use crate::ops::plan::{PlanId, Request};
 use crate::ops::planner::{self, Situation};
 use crate::testing::{healthy, noon};
 
@@ -24,6 +25,9 @@ enum Mishap {
     Corrupt,
     /// The next call is not answered, and is carried out all the same.
     AnswerLost,
+    /// The next call is not answered, and is carried out so many seconds later: a defragmentation goes on when its client
+    /// is gone, and a stopped process reads its socket when it wakes up.
+    GoesOnBehind(u64),
     /// The next call is not answered, because its member died before it began.
     DiesInCall,
     /// The next call is refused.
@@ -46,13 +50,37 @@ struct Sim {
     looked: ClusterView,
     mishaps: BTreeMap<u32, Mishap>,
     moment: u32,
-    clock: Timestamp,
+    clock: Duration,
+    /// A rewrite that goes on behind a call that was lost: whose, and until when.
+    behind: Option<(usize, Duration)>,
     next_call: Option<Mishap>,
     targets: Vec<MemberId>,
     truth: Arc<Mutex<Truth>>,
 }
 
 impl Sim {
+    /// Time goes by, and what runs behind a lost call with it.
+    fn pass_time(&mut self, time: Duration) {
+        self.clock += time;
+        let Some((i, until)) = self.behind else { return };
+        let m = &mut self.view.members[i];
+        if m.state == MemberState::Refused {
+            // Its process died, and the rewrite with it.
+            self.behind = None;
+        } else if self.clock >= until {
+            self.behind = None;
+            m.metrics.get_or_insert_default().defrag_inflight = Some(false);
+            if m.state == MemberState::Defragmenting {
+                m.state = MemberState::Ok;
+            }
+            let member = m.id.unwrap();
+            self.defragment(member);
+        } else {
+            m.state = MemberState::Defragmenting;
+            m.metrics.get_or_insert_default().defrag_inflight = Some(true);
+        }
+    }
+
     fn moment(&mut self) {
         self.moment += 1;
         let Some(mishap) = self.mishaps.remove(&self.moment) else { return };
@@ -120,12 +148,13 @@ impl Sim {
 }
 
 impl World for Sim {
-    async fn look(&mut self) -> Arc<ClusterView> {
+    async fn look(&mut self, _: Look) -> Arc<ClusterView> {
         self.moment();
-        self.clock = self.clock.checked_add(Duration::from_millis(60)).unwrap();
-        self.view.at = self.clock;
+        self.pass_time(Duration::from_millis(60));
+        self.view.at = self.now();
+        let now = Some(self.view.at);
         for m in self.view.members.iter_mut().filter(|m| m.state.answers()) {
-            (m.status_at, m.metrics_at) = (Some(self.clock), Some(self.clock));
+            (m.status_asked, m.status_at, m.metrics_asked) = (now, now, now);
         }
         self.looked = self.view.clone();
         Arc::new(self.view.clone())
@@ -137,7 +166,7 @@ impl World for Sim {
         action: &Action,
         _: Duration,
         _: &watch::Sender<Progress>,
-    ) -> Result<Option<String>, Fault> {
+    ) -> Called {
         assert!(permit.covers(self.view.cluster_id.unwrap()));
         if let Action::Defragment { member } = action {
             let i = self.index(*member);
@@ -154,6 +183,9 @@ impl World for Sim {
             if seen.leader == Some(*member) && left {
                 truth.sins.push(format!("the leader m{} before others", i + 1));
             }
+            if self.behind.is_some() {
+                truth.sins.push(format!("m{} while another is still rewritten", i + 1));
+            }
             if truth.calls.contains(&i) {
                 truth.sins.push(format!("m{} twice", i + 1));
             }
@@ -164,11 +196,21 @@ impl World for Sim {
             }
         }
         self.moment();
-        self.clock = self.clock.checked_add(Duration::from_secs(2)).unwrap();
+        self.pass_time(Duration::from_secs(2));
         let deadline = Err(Fault::Deadline { after: Duration::from_secs(600) });
-        match (self.next_call.take(), action) {
+        let via = match action {
+            Action::MoveLeader { .. } => self.looked.leader,
+            other => other.member(),
+        };
+        let outcome = match (self.next_call.take(), action) {
             (Some(Mishap::AnswerLost), Action::Defragment { member }) => {
                 self.defragment(*member);
+                deadline
+            }
+            (Some(Mishap::GoesOnBehind(seconds)), Action::Defragment { member }) => {
+                let i = self.index(*member);
+                self.behind = Some((i, self.clock + Duration::from_secs(seconds)));
+                self.pass_time(Duration::ZERO);
                 deadline
             }
             (Some(Mishap::DiesInCall), Action::Defragment { member }) => {
@@ -181,11 +223,12 @@ impl World for Sim {
             }
             (_, Action::Defragment { member }) => {
                 let i = self.index(*member);
-                if !self.view.members[i].state.answers() {
-                    return deadline;
+                if self.view.members[i].state.answers() {
+                    self.defragment(*member);
+                    Ok(None)
+                } else {
+                    deadline
                 }
-                self.defragment(*member);
-                Ok(None)
             }
             (_, Action::MoveLeader { to, .. }) => {
                 let i = self.index(*to);
@@ -199,14 +242,19 @@ impl World for Sim {
                 Ok(None)
             }
             _ => Ok(None),
-        }
+        };
+        Called { via, took: Duration::from_secs(2), outcome }
     }
 
     async fn pause(&mut self, time: Duration) {
-        self.clock = self.clock.checked_add(time).unwrap();
+        self.pass_time(time);
     }
 
     fn now(&self) -> Timestamp {
+        noon().checked_add(self.clock).unwrap()
+    }
+
+    fn clock(&self) -> Duration {
         self.clock
     }
 }
@@ -214,7 +262,7 @@ impl World for Sim {
 struct Paper(Arc<Mutex<Truth>>, Option<usize>);
 
 impl Record for Paper {
-    fn write(&mut self, _: Timestamp, _: &PlanId, entry: Entry<'_>) -> Result<(), JournalError> {
+    async fn write(&mut self, _: Timestamp, _: &PlanId, entry: Entry<'_>) -> Result<(), JournalError> {
         let mut truth = self.0.lock().unwrap();
         if self.1.is_some_and(|room| truth.journal.len() >= room) {
             let reason = std::io::Error::other("no space left");
@@ -275,7 +323,8 @@ fn carry_out(
         view,
         mishaps: mishaps.into_iter().filter(|(_, m)| !matches!(m, Mishap::JournalFull)).collect(),
         moment: 0,
-        clock: noon(),
+        clock: Duration::ZERO,
+        behind: None,
         next_call: None,
         targets,
         truth: Arc::clone(&truth),
@@ -307,6 +356,7 @@ fn mishap() -> impl Strategy<Value = Mishap> {
         i.prop_map(Mishap::Leads),
         Just(Mishap::Corrupt),
         Just(Mishap::AnswerLost),
+        (1_u64..2_000).prop_map(Mishap::GoesOnBehind),
         Just(Mishap::DiesInCall),
         Just(Mishap::Refused),
         Just(Mishap::JournalFull),
@@ -359,6 +409,17 @@ fn an_answer_that_was_lost_is_found_out() {
     // Whether the member is gone or only the way to it: nobody can tell from here.
     assert!(matches!(&end, End::Unknown(why) if why.contains("watched for")), "{end:?} {:?}", truth.journal);
     assert_eq!(truth.calls.len(), 1, "the others are left alone");
+}
+
+/// The call is given up, the rewrite goes on for a quarter of an hour: nobody else is touched before it has ended.
+#[test]
+fn what_goes_on_behind_a_lost_call_is_waited_for() {
+    let (end, truth, events) = roll(3, false, vec![(2, Mishap::GoesOnBehind(900))]);
+    assert_eq!(end, End::Done, "{:?}", truth.journal);
+    assert!(truth.sins.is_empty(), "{:?}", truth.sins);
+    assert_eq!(truth.defragmented.len(), 3);
+    let watched = |e: &OpEvent| matches!(e, OpEvent::Waiting { why, .. } if why.contains("is watched"));
+    assert!(events.iter().any(watched), "{events:?}");
 }
 
 #[test]

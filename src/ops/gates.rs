@@ -121,9 +121,14 @@ pub fn before(cluster: ClusterId, action: &Action, view: &ClusterView) -> Gate {
     }
 }
 
+/// Whether this member, or without one any, raises the alarm.
+fn raised(view: &ClusterView, member: Option<MemberId>, alarm: AlarmKind) -> bool {
+    view.alarms.iter().any(|a| member.is_none_or(|m| a.member == m) && a.kind == alarm)
+}
+
 /// NOSPACE is taken back only when every file is below the quota; otherwise it says what must come first.
-fn disarm(view: &ClusterView, member: MemberId, alarm: AlarmKind) -> Gate {
-    if !view.alarms.iter().any(|a| a.member == member && a.kind == alarm) {
+fn disarm(view: &ClusterView, member: Option<MemberId>, alarm: AlarmKind) -> Gate {
+    if !raised(view, member, alarm) {
         // Somebody else took it back: what was wanted is so.
         return Go;
     }
@@ -165,7 +170,13 @@ fn disarm(view: &ClusterView, member: MemberId, alarm: AlarmKind) -> Gate {
 pub fn compacted(before: &ClusterView, now: &ClusterView) -> Gate {
     let count = |m: &MemberView| m.metrics.as_ref().and_then(|x| x.compactions);
     for m in now.members.iter().filter(|m| m.is_voter() && m.state.answers()) {
-        let was = m.id.and_then(|id| count(before.member(id)?));
+        let earlier = m.id.and_then(|id| before.member(id));
+        let was = earlier.and_then(count);
+        // A member that was restarted counts anew, and takes up what it had not finished when it starts.
+        let started = |m: &MemberView| m.metrics.as_ref().and_then(|x| x.started_at);
+        if earlier.and_then(started) != started(m) {
+            continue;
+        }
         if let (Some(was), Some(is)) = (was, count(m))
             && is == was
         {
@@ -190,8 +201,11 @@ pub fn after(cluster: ClusterId, action: &Action, view: &ClusterView) -> Gate {
             all([here, if agree { Go } else { Wait("not every member names the new leader yet".into()) }])
         }
         Action::Disarm { member, alarm } => {
-            let still = view.alarms.iter().any(|a| a.member == *member && a.kind == *alarm);
-            if still { Wait(format!("{alarm} of {} is still raised", view.name_of(*member))) } else { Go }
+            if raised(view, *member, *alarm) {
+                Wait(format!("{alarm} is still raised"))
+            } else {
+                Go
+            }
         }
         Action::Compact { .. } | Action::ProveWrite { .. } | Action::Snapshot { .. } => Go,
     }
@@ -247,7 +261,7 @@ mod tests {
             view
         };
         let gate = |view: &ClusterView| {
-            before(cluster(), &Action::Disarm { member: id(view, 0), alarm: AlarmKind::NoSpace }, view)
+            before(cluster(), &Action::Disarm { member: None, alarm: AlarmKind::NoSpace }, view)
         };
         assert_eq!(gate(&sized(899, 100)), Go);
         assert!(matches!(gate(&sized(900, 100)), Stop(s) if s.contains("compact and defragment first")));

@@ -8,11 +8,14 @@ pub mod engine;
 pub mod gates;
 pub mod guard;
 pub mod journal;
+mod outcome;
+pub mod past;
 pub mod plan;
 pub mod planner;
 mod recover;
 pub mod rule;
 pub mod save;
+pub mod seam;
 pub mod world;
 
 pub use engine::{Engine, Limits, OpEvent, Progress};

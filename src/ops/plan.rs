@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{AlarmKind, Bytes, ClusterId, MemberId, Revision};
 
 /// What was asked for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Request {
     /// Drop revisions.
     Compact(Keep),
@@ -48,7 +49,8 @@ pub enum Request {
 }
 
 /// What a compaction keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Keep {
     /// The last so many revisions.
     Last(u64),
@@ -57,7 +59,7 @@ pub enum Keep {
 }
 
 /// One thing that is done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Action {
     /// `KV.Compact`, physically.
@@ -79,8 +81,9 @@ pub enum Action {
     },
     /// `Maintenance.Alarm DEACTIVATE`.
     Disarm {
-        /// The member that raised it.
-        member: MemberId,
+        /// The member that raised it; none: whoever raises it when its turn comes, as etcdctl does it. A NOSPACE that comes
+        /// while files are rewritten is the same one; a CORRUPT that nobody saw must not be taken back unseen.
+        member: Option<MemberId>,
         /// Which alarm.
         alarm: AlarmKind,
     },
@@ -95,6 +98,8 @@ pub enum Action {
     ProveWrite {
         /// The key.
         key: String,
+        /// Its value, by which it is known to be ours.
+        token: String,
     },
 }
 
@@ -103,12 +108,19 @@ impl Action {
     #[must_use]
     pub const fn member(&self) -> Option<MemberId> {
         match self {
-            Self::Defragment { member } | Self::Snapshot { member, .. } | Self::Disarm { member, .. } => {
-                Some(*member)
-            }
+            Self::Defragment { member } | Self::Snapshot { member, .. } => Some(*member),
+            Self::Disarm { member, .. } => *member,
             Self::MoveLeader { to, .. } => Some(*to),
             Self::Compact { .. } | Self::ProveWrite { .. } => None,
         }
+    }
+}
+
+impl Action {
+    /// Whether whoever serves can be asked to carry it out: it goes through Raft.
+    #[must_use]
+    pub const fn takes_any_voter(&self) -> bool {
+        matches!(self, Self::Compact { .. } | Self::Disarm { .. } | Self::ProveWrite { .. })
     }
 }
 
@@ -175,7 +187,7 @@ pub enum AfterFailure {
 }
 
 /// Names a plan, in journal and log: its moment, and some chance.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PlanId(pub String);
 
@@ -186,10 +198,14 @@ impl fmt::Display for PlanId {
 }
 
 /// What is going to be done. Nothing in it changes after it was made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {
     /// Its name.
     pub id: PlanId,
+    /// What was asked for.
+    pub request: Request,
+    /// The plan that was interrupted and goes on with this one.
+    pub continues: Option<PlanId>,
     /// When it was made.
     pub made_at: Timestamp,
     /// The cluster that it is for.

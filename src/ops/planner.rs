@@ -34,6 +34,16 @@ pub struct Situation<'a> {
 /// A snapshot that is older than this is worth a warning before something that cannot be taken back.
 const OLD_SNAPSHOT: Duration = Duration::from_secs(24 * 3600);
 
+/// The longest name that has room in a dialog, twice: to be read and to be typed.
+const LONGEST_NAME: usize = 32;
+
+/// What must be typed to confirm: the name, or the id of what has a name that nobody can type.
+fn typeable(name: &str, id: &str) -> String {
+    let typed = |c: char| c.is_ascii_graphic() || c == ' ';
+    let can_be = name.chars().all(typed) && name.trim() == name && (1..=LONGEST_NAME).contains(&name.len());
+    if can_be { name.to_owned() } else { id.to_owned() }
+}
+
 /// Makes the plan for a request.
 ///
 /// # Errors
@@ -43,7 +53,7 @@ pub fn plan(request: &Request, s: Situation<'_>) -> Result<Plan, String> {
     if s.view.listed() == 0 {
         return Err("the member list is not known yet".into());
     }
-    let mut draft = Draft::new(s, cluster);
+    let mut draft = Draft::new(s, cluster, request);
     match request {
         Request::Compact(keep) => draft.compact(*keep)?,
         Request::Defragment { members, move_leader, rule } => {
@@ -63,7 +73,7 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(s: Situation<'a>, cluster: ClusterId) -> Self {
+    fn new(s: Situation<'a>, cluster: ClusterId, request: &Request) -> Self {
         let at = s.view.at;
         let plan = Plan {
             id: PlanId(format!(
@@ -72,6 +82,8 @@ impl<'a> Draft<'a> {
                 jiff::Timestamp::now().subsec_nanosecond(),
                 std::process::id()
             )),
+            request: request.clone(),
+            continues: None,
             made_at: at,
             cluster,
             cluster_name: s.cluster_name.to_owned(),
@@ -81,7 +93,7 @@ impl<'a> Draft<'a> {
             skipped: Vec::new(),
             checks: Vec::new(),
             danger: None,
-            name_to_type: s.cluster_name.to_owned(),
+            name_to_type: typeable(s.cluster_name, &cluster.to_string()),
             after_failure: AfterFailure::Stop,
         };
         Self { s, plan }
@@ -275,7 +287,8 @@ impl<'a> Draft<'a> {
         let targets = self.targets(members, rule);
         self.plan.title = match targets.as_slice() {
             [one] if members.len() == 1 => {
-                self.plan.name_to_type = one.label();
+                let id = one.id.map_or_else(String::new, |id| id.to_string());
+                self.plan.name_to_type = typeable(&one.label(), &id);
                 format!("Defragmentation of {}", one.label())
             }
             _ => format!("Rolling defragmentation of {}", self.s.cluster_name),
@@ -436,5 +449,18 @@ impl<'a> Draft<'a> {
             etcdctl,
         );
         step.before = size;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_be_typed_can_be() {
+        assert_eq!(typeable("prod-eu1", "c1"), "prod-eu1");
+        for name in ["", " a", "früh", "\u{202e}x", &"n".repeat(33)] {
+            assert_eq!(typeable(name, "c1"), "c1", "{name:?}");
+        }
     }
 }

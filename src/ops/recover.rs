@@ -14,7 +14,8 @@ impl Draft<'_> {
         if self.s.view.alarms.is_empty() {
             return Err("no alarm is raised".into());
         }
-        self.disarm_steps();
+        self.disarm_steps(AlarmKind::NoSpace);
+        self.disarm_steps(AlarmKind::Corrupt);
         for i in 0..self.plan.steps.len() {
             let gate = gates::before(self.plan.cluster, &self.plan.steps[i].action, self.s.view);
             let title = self.plan.steps[i].title.clone();
@@ -34,14 +35,19 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn disarm_steps(&mut self) {
-        for alarm in &self.s.view.alarms {
-            let name = self.name(alarm.member);
-            self.step(
-                Action::Disarm { member: alarm.member, alarm: alarm.kind },
-                format!("disarm {} of {name}", alarm.kind),
-                "etcdctl alarm disarm".into(),
-            );
+    /// One step for NOSPACE, whoever raises it then; one for each CORRUPT that is seen now.
+    fn disarm_steps(&mut self, kind: AlarmKind) {
+        let view = self.s.view;
+        let raisers: Vec<_> = view.alarms.iter().filter(|a| a.kind == kind).map(|a| a.member).collect();
+        let etcdctl = "etcdctl alarm disarm";
+        if kind == AlarmKind::NoSpace && !raisers.is_empty() {
+            let title = format!("disarm {kind} of {}", view.raisers(kind));
+            self.step(Action::Disarm { member: None, alarm: kind }, title, etcdctl.into());
+            return;
+        }
+        for member in raisers {
+            let title = format!("disarm {kind} of {}", self.name(member));
+            self.step(Action::Disarm { member: Some(member), alarm: kind }, title, etcdctl.into());
         }
     }
 
@@ -70,10 +76,11 @@ impl Draft<'_> {
         }
         let targets = self.targets(&[], None);
         self.defragment_steps(&targets, false);
-        self.disarm_steps();
+        self.disarm_steps(AlarmKind::NoSpace);
         let key = self.s.proof_key.to_owned();
         let etcdctl = format!("etcdctl put {key} etcdtop && etcdctl del {key}");
-        self.step(Action::ProveWrite { key }, "prove that writes go through".into(), etcdctl);
+        let token = format!("etcdtop {}", self.plan.id);
+        self.step(Action::ProveWrite { key, token }, "prove that writes go through".into(), etcdctl);
         self.say("Drops old revisions, rewrites each file one after the other, takes the alarm back once every file is below the quota, and proves it with a put and a delete of a key of its own.");
         self.say("Then: find what fills the database, and raise --quota-backend-bytes (8 GiB at most is advised) if the data is meant to be there.");
         self.health_checks();

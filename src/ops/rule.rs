@@ -4,13 +4,15 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::model::MemberView;
 use crate::model::units::bytes;
 
-/// A rule that was read.
-#[derive(Clone, Debug, PartialEq)]
+/// A rule that was read. In the journal it is its text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Rule {
     text: String,
     expression: Expression,
@@ -250,6 +252,19 @@ impl Rule {
         (!self.holds(&variables)).then(|| {
             format!("the rule {self} is false for {} with {} in use", bytes(size.0), bytes(in_use.0))
         })
+    }
+}
+
+impl TryFrom<String> for Rule {
+    type Error = RuleError;
+    fn try_from(text: String) -> Result<Self, RuleError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Rule> for String {
+    fn from(rule: Rule) -> Self {
+        rule.text
     }
 }
 

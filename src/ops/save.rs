@@ -3,6 +3,7 @@
 //! The stream is the bbolt file in messages of 32 KiB, then one of 32 bytes: the SHA-256 of everything before. A stream
 //! that ends early without an error has happened, so the trailer is demanded.
 
+use std::fs;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -12,9 +13,10 @@ use ring::digest::{Context, SHA256};
 use serde::Serialize;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use super::engine::Progress;
+use super::past::History;
+use super::plan::Action;
 use crate::etcd::{Connection, Fault};
 use crate::model::{Bytes, ClusterId, ClusterView, ForeignText, MemberId, Revision};
 
@@ -59,7 +61,7 @@ impl Drop for Part {
     fn drop(&mut self) {
         if !self.kept {
             // It is ours alone, and of no use to anybody.
-            let _ = std::fs::remove_file(&self.path);
+            let _ = fs::remove_file(&self.path);
         }
     }
 }
@@ -79,32 +81,12 @@ pub async fn save(
     file: &Path,
     progress: &watch::Sender<Progress>,
 ) -> Result<String, Fault> {
-    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(|e| disk("cannot create", folder, &e))?;
-    if file.exists() {
-        return Err(Fault::Disk {
-            reason: format!("{} exists already, and no snapshot is ever overwritten", file.display()),
-        });
-    }
     let m = view.member(member);
     let size = m.and_then(|m| m.status.as_ref()?.db_size);
-    let free = rustix::fs::statvfs(folder).map_err(|e| disk("cannot look at", folder, &e.into()))?;
-    let free = free.f_bavail.saturating_mul(free.f_frsize);
-    if let Some(size) = size.filter(|s| s.0.saturating_add(SPARE) > free) {
-        return Err(Fault::Disk {
-            reason: format!("{} has {} free, the snapshot takes {size}", folder.display(), Bytes(free)),
-        });
-    }
     progress.send_replace(Progress::Bytes { done: Bytes(0), of: size });
-    let mut name = file.as_os_str().to_owned();
-    name.push(".part");
-    let mut part = Part { path: name.into(), kept: false };
-    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part.path);
-    let opened = opened.map_err(|e| {
-        // Somebody else's part is not ours to remove.
-        part.kept = true;
-        disk("cannot create", &part.path, &e)
-    })?;
+    let path = file.to_owned();
+    // A disk that hangs must not keep the members from being polled.
+    let (part, opened) = beside_the_runtime(move || open(&path, size)).await?;
     let mut out = tokio::fs::File::from_std(opened);
     let (sha, total) = copy(connection, &mut out, &part.path, progress).await?;
     out.flush().await.map_err(|e| disk("cannot write", &part.path, &e))?;
@@ -132,30 +114,112 @@ pub async fn save(
             })
             .collect(),
     };
+    let text = serde_json::to_vec_pretty(&about).map_err(|e| disk("cannot write", file, &e.into()))?;
+    let path = file.to_owned();
+    let word = beside_the_runtime(move || name(part, &path, &text)).await?;
+    Ok(format!("{} in {}, SHA-256 {}{word}", Bytes(total), file.display(), &sha[..12]))
+}
+
+async fn beside_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let failed = |e| Fault::Disk { reason: format!("internal error: {e}") };
+    tokio::task::spawn_blocking(work).await.map_err(failed)?
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Where the snapshot grows until it is whole.
+fn part_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
+
+/// Makes sure of the place, and opens the part.
+fn open(file: &Path, size: Option<Bytes>) -> Result<(Part, fs::File), Fault> {
+    let folder = folder_of(file);
+    fs::create_dir_all(folder).map_err(|e| disk("cannot create", folder, &e))?;
+    if file.exists() {
+        return Err(Fault::Disk {
+            reason: format!("{} exists already, and no snapshot is ever overwritten", file.display()),
+        });
+    }
+    let free = rustix::fs::statvfs(folder).map_err(|e| disk("cannot look at", folder, &e.into()))?;
+    let free = free.f_bavail.saturating_mul(free.f_frsize);
+    if let Some(size) = size.filter(|s| s.0.saturating_add(SPARE) > free) {
+        return Err(Fault::Disk {
+            reason: format!("{} has {} free, the snapshot takes {size}", folder.display(), Bytes(free)),
+        });
+    }
+    let mut part = Part { path: part_of(file), kept: false };
+    let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part.path);
+    let opened = opened.map_err(|e| {
+        // Somebody else's part is not ours to remove.
+        part.kept = true;
+        disk("cannot create", &part.path, &e)
+    })?;
+    // As long as somebody writes it, nobody takes it for a part that was left. Where locks are not to be had, the journal's
+    // lock says the same of this host.
+    let _ = rustix::fs::flock(&opened, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+    Ok((part, opened))
+}
+
+/// Gives a whole part its name, with its side file; a word about what went less than well.
+fn name(part: Part, file: &Path, about: &[u8]) -> Result<String, Fault> {
     let beside = file.with_extension("json");
-    let text = serde_json::to_vec_pretty(&about).map_err(|e| disk("cannot write", &beside, &e.into()))?;
     // The name comes last: a file under it is whole and has its side file.
     let mut json = Part { path: beside.clone(), kept: false };
-    write_whole(&beside, &text).map_err(|e| {
+    write_whole(&beside, about).map_err(|e| {
         json.kept = e.kind() == io::ErrorKind::AlreadyExists;
         disk("cannot write", &beside, &e)
     })?;
     // Not over a file that came meanwhile: a link fails where a rename would replace it.
-    let named = std::fs::hard_link(&part.path, file).or_else(|e| {
+    let named = fs::hard_link(&part.path, file).or_else(|e| {
         let no_links = e.kind() != io::ErrorKind::AlreadyExists && !file.exists();
-        if no_links { std::fs::rename(&part.path, file) } else { Err(e) }
+        if no_links { fs::rename(&part.path, file) } else { Err(e) }
     });
     named.map_err(|e| disk("cannot name", file, &e))?;
     json.kept = true;
     drop(part);
     // It is whole and has its name. Some file systems cannot sync a folder: worth a word, not a failure.
-    let synced = std::fs::File::open(folder).and_then(|f| f.sync_all());
-    let word = synced.err().map_or_else(String::new, |e| format!(" (its folder could not be synced: {e})"));
-    Ok(format!("{} in {}, SHA-256 {}{word}", Bytes(total), file.display(), &sha[..12]))
+    let synced = fs::File::open(folder_of(file)).and_then(|f| f.sync_all());
+    Ok(synced.err().map_or_else(String::new, |e| format!(" (its folder could not be synced: {e})")))
+}
+
+/// Removes the parts that interrupted operations have left, and nothing else: the journal names them, nobody writes them,
+/// and without their trailer they are of use to nobody. The paths that were removed.
+#[must_use]
+pub fn sweep(history: &History) -> Vec<String> {
+    if history.held_by.is_some() {
+        return Vec::new();
+    }
+    let interrupted = history.operations.iter().filter(|p| p.interrupted());
+    let cut = interrupted.flat_map(|p| &p.steps).filter(|s| s.began && s.end.is_none());
+    let files = cut.filter_map(|s| match &s.action {
+        Some(Action::Snapshot { file, .. }) => Some(file),
+        _ => None,
+    });
+    let mut removed = Vec::new();
+    for file in files {
+        let part = part_of(file);
+        let Ok(left) = fs::File::open(&part) else { continue };
+        let idle = rustix::fs::flock(&left, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
+        if idle && fs::remove_file(&part).is_ok() {
+            // A side file without its snapshot tells of nothing.
+            if !file.exists() {
+                let _ = fs::remove_file(file.with_extension("json"));
+            }
+            removed.push(part.display().to_string());
+        }
+    }
+    removed
 }
 
 fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
+    let mut options = fs::OpenOptions::new();
     let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
     io::Write::write_all(&mut file, text)?;
     file.sync_all()
@@ -174,12 +238,7 @@ async fn copy(
     let mut held: Vec<u8> = Vec::with_capacity(64 << 10);
     let mut total = 0_u64;
     loop {
-        let message = match timeout(STALL, stream.message()).await {
-            Err(_) => return Err(Fault::Deadline { after: STALL }),
-            Ok(Err(e)) => return Err(Fault::Lost { reason: e.to_string() }),
-            Ok(Ok(None)) => break,
-            Ok(Ok(Some(message))) => message,
-        };
+        let Some(message) = stream.next(STALL).await? else { break };
         held.extend_from_slice(message.blob());
         if held.len() > TRAILER {
             let whole = held.len() - TRAILER;
@@ -187,7 +246,7 @@ async fn copy(
             out.write_all(&held[..whole]).await.map_err(|e| disk("cannot write", path, &e))?;
             held.drain(..whole);
             total += whole as u64;
-            let of = Bytes(total.saturating_add(message.remaining_bytes()));
+            let of = Bytes(total.saturating_add(message.remaining().0));
             progress.send_if_modified(|p| {
                 // Not every 32 KiB is news.
                 let told = if let Progress::Bytes { done, .. } = *p { done } else { Bytes(0) };

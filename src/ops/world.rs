@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::Instant;
 
-use super::engine::{Progress, World};
+use super::engine::Progress;
 use super::plan::Action;
 use super::save;
+use super::seam::{Called, Look, World};
 use crate::etcd::{Connection, Dialer, Fault, Permit};
-use crate::model::{ClusterId, ClusterView, MemberId, MemberState};
+use crate::model::{Alarm, ClusterId, ClusterView, MemberId, MemberState, MemberView};
+use crate::poll::Handle;
 
 /// How long a look waits for a poll: who has not answered anew by then counts as silent.
 const LOOK: Duration = Duration::from_secs(5);
@@ -19,74 +21,149 @@ const LOOK: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_secs(10);
 
 /// A polled cluster, and how to reach its members.
+#[derive(Debug)]
 pub struct Live {
     dialer: Dialer,
     cluster: ClusterId,
-    views: watch::Receiver<Arc<ClusterView>>,
-    poll_now: Box<dyn Fn() + Send + Sync>,
+    poll: Handle,
+    began: Instant,
 }
 
 impl Live {
-    /// `views` come from a running poll, `poll_now` asks that for one now.
+    /// For the cluster that `poll` looks at; `dialer` is that of the poll.
     #[must_use]
-    pub fn new(
-        dialer: Dialer,
-        cluster: ClusterId,
-        views: watch::Receiver<Arc<ClusterView>>,
-        poll_now: Box<dyn Fn() + Send + Sync>,
-    ) -> Self {
-        Self { dialer, cluster, views, poll_now }
+    pub fn new(dialer: Dialer, cluster: ClusterId, poll: Handle) -> Self {
+        Self { dialer, cluster, poll, began: Instant::now() }
     }
 
     /// A connection to one member, which is made sure to be that member.
     async fn to(&self, member: MemberId) -> Result<Connection, Fault> {
-        let view = Arc::clone(&self.views.borrow());
+        let view = self.poll.view();
         let endpoint = view.member(member).and_then(|m| m.endpoint.clone());
-        let endpoint = endpoint
-            .ok_or_else(|| Fault::Unreachable { reason: "no endpoint leads to it from here".into() })?;
+        let not_sent = |fault| Fault::NotSent { fault: Box::new(fault) };
+        let endpoint = endpoint.ok_or_else(|| {
+            not_sent(Fault::Unreachable { reason: "no endpoint leads to it from here".into() })
+        })?;
         // Whatever goes wrong on the way there, the call itself was not sent.
-        let connected = self.dialer.connect_to(&endpoint, self.cluster, member).await;
-        connected.map_err(|fault| Fault::NotSent { fault: Box::new(fault) })
+        self.dialer.connect_to(&endpoint, self.cluster, member).await.map_err(not_sent)
+    }
+
+    /// The same for what only reads. Without a quorum nobody authenticates, but the poll's own connection has its token
+    /// already, and a snapshot is what one wants then.
+    async fn to_read(&self, member: MemberId) -> Result<Connection, Fault> {
+        let refused = match self.to(member).await {
+            Ok(connection) => return Ok(connection),
+            Err(fault) => fault,
+        };
+        let view = self.poll.view();
+        let endpoint = view.member(member).and_then(|m| m.endpoint.as_ref());
+        match endpoint.and_then(|e| self.poll.connection(e)) {
+            Some(open) if self.dialer.access().user.is_some() => {
+                open.of(self.cluster, member, LOOK).await.map_err(|_| refused)
+            }
+            _ => Err(refused),
+        }
     }
 
     /// The leader if there is a way to it; else any voter that serves: it hands on what goes through Raft.
-    async fn to_voter(&self) -> Result<Connection, Fault> {
-        let view = Arc::clone(&self.views.borrow());
-        let serves = |m: &&crate::model::MemberView| m.is_voter() && m.state.serves() && m.endpoint.is_some();
+    fn voter(&self) -> Result<MemberId, Fault> {
+        let view = self.poll.view();
+        let serves = |m: &&MemberView| m.is_voter() && m.state.serves() && m.endpoint.is_some();
         let mut voters: Vec<_> = view.members.iter().filter(serves).collect();
         voters.sort_by_key(|m| m.id != view.leader);
-        let member = voters.first().and_then(|m| m.id).ok_or(Fault::NoLeader)?;
-        self.to(member).await
+        voters.first().and_then(|m| m.id).ok_or(Fault::NoLeader)
+    }
+
+    /// Who is asked to carry an action out.
+    fn whom(&self, action: &Action) -> Result<MemberId, Fault> {
+        match action {
+            Action::Defragment { member } | Action::Snapshot { member, .. } => Ok(*member),
+            Action::MoveLeader { .. } => self.poll.view().leader.ok_or(Fault::NoLeader),
+            _ => self.voter(),
+        }
+    }
+
+    /// The alarms that an action takes back, as they are raised now.
+    fn raised(&self, action: &Action) -> Vec<Alarm> {
+        let Action::Disarm { member, alarm } = action else { return Vec::new() };
+        let view = self.poll.view();
+        let meant = |a: &&Alarm| a.kind == *alarm && member.is_none_or(|m| a.member == m);
+        view.alarms.iter().filter(meant).copied().collect()
+    }
+
+    /// What is not to be done, because it is so already.
+    fn needless(&self, action: &Action) -> Option<&'static str> {
+        match action {
+            Action::MoveLeader { to, .. } => {
+                (self.poll.view().leader == Some(*to)).then_some("it led already")
+            }
+            Action::Disarm { .. } => self.raised(action).is_empty().then_some("it was not raised any more"),
+            _ => None,
+        }
+    }
+
+    async fn send(
+        &self,
+        permit: &Permit,
+        action: &Action,
+        to: Connection,
+        limit: Duration,
+        progress: &watch::Sender<Progress>,
+    ) -> Result<Option<String>, Fault> {
+        match action {
+            Action::Defragment { .. } => to.defragment(permit, limit).await.map(|()| None),
+            Action::Compact { revision } => to.compact(permit, *revision, limit).await.map(|()| None),
+            Action::MoveLeader { to: heir, .. } => to.move_leader(permit, *heir, SHORT).await.map(|()| None),
+            Action::Disarm { .. } => {
+                for raised in self.raised(action) {
+                    to.disarm(permit, raised.member, raised.kind, SHORT).await?;
+                }
+                Ok(None)
+            }
+            Action::ProveWrite { key, token } => {
+                to.prove_write(permit, key, token, SHORT).await?;
+                Ok(Some(format!("put and deleted {key}")))
+            }
+            Action::Snapshot { member, file } => {
+                save::save(&to, &self.poll.view(), *member, file, progress).await.map(Some)
+            }
+        }
     }
 }
 
-/// The view without what nobody said anew: a gate must not let a step pass on yesterday's health.
+/// The view without what nobody said anew: a gate must not let a step pass on yesterday's health, nor an outcome be told
+/// from yesterday's counters.
 fn only_fresh(view: &ClusterView, asked: Timestamp) -> ClusterView {
     let mut view = view.clone();
-    for m in view.members.iter_mut().filter(|m| m.state.answers() && m.status_at.is_none_or(|at| at < asked))
-    {
-        m.state = MemberState::Hung;
-        m.detail = Some("it was asked again and has not answered".into());
+    for m in view.members.iter_mut().filter(|m| m.state.answers()) {
+        if m.status_asked.is_none_or(|at| at < asked) {
+            m.state = MemberState::Hung;
+            m.detail = Some("it was asked again and has not answered".into());
+        }
+        m.metrics_asked = m.metrics_asked.filter(|at| *at >= asked);
     }
     view
 }
 
+/// Whether every member that answers has said anew what it was asked for.
+fn is_fresh(view: &ClusterView, asked: Timestamp, how: Look) -> bool {
+    let since = |at: Option<Timestamp>| at.is_some_and(|at| at >= asked);
+    // Who never had metrics to tell is not waited for.
+    let scraped = |m: &MemberView| how == Look::Status || m.metrics.is_none() || since(m.metrics_asked);
+    view.at >= asked
+        && view.members.iter().filter(|m| m.state.answers()).all(|m| since(m.status_asked) && scraped(m))
+}
+
 impl World for Live {
-    async fn look(&mut self) -> Arc<ClusterView> {
+    async fn look(&mut self, how: Look) -> Arc<ClusterView> {
+        // Compared with the same clock's times of the questions. If somebody sets it in between, nobody has answered anew,
+        // and the next look is as good as any.
         let asked = Timestamp::now();
-        (self.poll_now)();
-        // The members must have been asked after this, or be known not to answer.
-        let fresh = |view: &Arc<ClusterView>| {
-            view.at >= asked
-                && view
-                    .members
-                    .iter()
-                    .filter(|m| m.state.answers())
-                    .all(|m| m.status_at.is_some_and(|at| at >= asked))
-        };
-        let in_time = matches!(timeout(LOOK, self.views.wait_for(fresh)).await, Ok(Ok(_)));
-        let view = Arc::clone(&self.views.borrow());
-        if in_time { view } else { Arc::new(only_fresh(&view, asked)) }
+        let fresh = |view: &Arc<ClusterView>| is_fresh(view, asked, how);
+        match self.poll.look(how == Look::Closely, LOOK, fresh).await {
+            Some(view) => view,
+            None => Arc::new(only_fresh(&self.poll.view(), asked)),
+        }
     }
 
     async fn act(
@@ -95,45 +172,26 @@ impl World for Live {
         action: &Action,
         limit: Duration,
         progress: &watch::Sender<Progress>,
-    ) -> Result<Option<String>, Fault> {
-        if !permit.covers(self.cluster) {
-            return Err(Fault::WrongMember { found: MemberId(0), cluster: self.cluster });
+    ) -> Called {
+        let unsent = |outcome| Called { via: None, took: Duration::ZERO, outcome };
+        if let Some(why) = self.needless(action) {
+            return unsent(Ok(Some(why.to_owned())));
         }
-        match action {
-            Action::Defragment { member } => {
-                self.to(*member).await?.defragment(permit, limit).await?;
-                Ok(None)
+        let whom = match self.whom(action) {
+            Ok(member) => member,
+            Err(fault) => return unsent(Err(fault)),
+        };
+        let to = match action {
+            Action::Snapshot { .. } => self.to_read(whom).await,
+            _ => self.to(whom).await,
+        };
+        match to {
+            Ok(to) => {
+                let sent = Instant::now();
+                let outcome = Box::pin(self.send(permit, action, to, limit, progress)).await;
+                Called { via: Some(whom), took: sent.elapsed(), outcome }
             }
-            Action::Compact { revision } => {
-                self.to_voter().await?.compact(permit, *revision, limit).await?;
-                Ok(None)
-            }
-            Action::MoveLeader { to, .. } => {
-                let leader = self.views.borrow().leader.ok_or(Fault::NoLeader)?;
-                if leader != *to {
-                    self.to(leader).await?.move_leader(permit, *to, SHORT).await?;
-                }
-                Ok(None)
-            }
-            Action::Disarm { member, alarm } => {
-                let raised =
-                    self.views.borrow().alarms.iter().any(|a| a.member == *member && a.kind == *alarm);
-                if !raised {
-                    return Ok(Some("it was not raised any more".into()));
-                }
-                self.to_voter().await?.disarm(permit, *member, *alarm, SHORT).await?;
-                Ok(None)
-            }
-            Action::ProveWrite { key } => {
-                self.to_voter().await?.prove_write(permit, key, SHORT).await?;
-                Ok(Some(format!("put and deleted {key}")))
-            }
-            Action::Snapshot { member, file } => {
-                let connection = self.to(*member).await?;
-                let view = Arc::clone(&self.views.borrow());
-                let saved = save::save(&connection, &view, *member, file, progress).await?;
-                Ok(Some(saved))
-            }
+            Err(fault) => unsent(Err(fault)),
         }
     }
 
@@ -143,6 +201,10 @@ impl World for Live {
 
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+
+    fn clock(&self) -> Duration {
+        self.began.elapsed()
     }
 }
 
@@ -156,13 +218,35 @@ mod tests {
     fn a_view_that_nobody_renewed_lets_nothing_pass() {
         let mut view = healthy(3);
         let asked = view.at.checked_add(Duration::from_secs(5)).unwrap();
-        view.members[0].status_at = Some(asked);
+        view.members[0].status_asked = Some(asked);
         let seen = only_fresh(&view, asked);
         assert_eq!(seen.members.iter().map(|m| m.state.answers()).collect::<Vec<_>>(), [true, false, false]);
         let action = Action::Defragment { member: view.members[0].id.unwrap() };
         let cluster = view.cluster_id.unwrap();
         assert_eq!(gates::before(cluster, &action, &view), Gate::Go);
         assert!(matches!(gates::before(cluster, &action, &seen), Gate::Wait(_)));
+    }
+
+    #[test]
+    fn an_answer_to_an_older_question_is_not_fresh() {
+        let mut view = healthy(3);
+        let asked = view.at.checked_add(Duration::from_secs(5)).unwrap();
+        view.at = asked.checked_add(Duration::from_secs(1)).unwrap();
+        for m in &mut view.members {
+            // It came after the look began; what it tells may have been true before.
+            m.status_at = Some(view.at);
+        }
+        assert!(!is_fresh(&view, asked, Look::Status));
+        for m in &mut view.members {
+            m.status_asked = Some(asked);
+            m.metrics = Some(crate::model::MetricsSample::default());
+        }
+        assert!(is_fresh(&view, asked, Look::Status));
+        assert!(!is_fresh(&view, asked, Look::Closely), "their metrics are older");
+        for m in &mut view.members {
+            m.metrics_asked = Some(asked);
+        }
+        assert!(is_fresh(&view, asked, Look::Closely));
     }
 
     /// A member that accepts TCP and says nothing is not asked to do anything: there is no outcome to watch for.
@@ -179,8 +263,7 @@ mod tests {
             ..crate::etcd::Access::default()
         };
         let dialer = Dialer::new(access, &[endpoint]).unwrap();
-        let (_views, views) = watch::channel(Arc::new(view));
-        let live = Live::new(dialer, cluster, views, Box::new(|| {}));
+        let live = Live::new(dialer, cluster, Handle::still(view));
         let Err(fault) = live.to(member).await else { panic!("nobody answers there") };
         assert!(matches!(fault, Fault::NotSent { .. }) && !fault.outcome_unknown(), "{fault:?}");
         assert!(fault.to_string().contains("nothing was sent"), "{fault}");

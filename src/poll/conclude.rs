@@ -10,7 +10,7 @@ use crate::model::{
     ClusterId, ClusterView, Conflict, MemberId, MemberState, MemberStatus, MemberView, Role, Term,
 };
 
-/// Two members were read at the same moment if their answers came so close together: only then is the
+/// Two members were read at the same moment if that lies so close together, by half the way of each: only then is the
 /// difference of their indices a lag. Under 10,000 writes a second that still allows for 2,500 entries, which is why the
 /// thresholds of lag are not finer.
 const SAME_MOMENT: Duration = Duration::from_millis(250);
@@ -50,13 +50,13 @@ pub(super) fn conclude(
     let leader_read = members
         .iter()
         .find(|m| m.id.is_some() && m.id == leader && m.state.answers())
-        .and_then(|m| Some((m.status.as_ref()?.raft_index, m.status_at?)));
+        .and_then(|m| Some((m.status.as_ref()?.raft_index, m.read_at()?)));
     for m in &mut members {
         m.role = role(m, leader);
         m.alarms = alarms.iter().filter(|a| Some(a.member) == m.id).map(|a| a.kind).collect();
         m.lag = leader_read.and_then(|(index, at)| {
             let status = m.status.as_ref().filter(|_| m.state.answers())?;
-            let apart = m.status_at?.duration_since(at).unsigned_abs();
+            let apart = m.read_at()?.duration_since(at).unsigned_abs();
             (apart <= SAME_MOMENT).then(|| status.raft_applied_index.behind(index))
         });
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::conclude::conclude;
 use super::source::Report;
-use super::told::Source;
+use super::told::{Source, Times};
 use crate::etcd::ListedMember;
 use crate::model::endpoint::Transport;
 use crate::model::member::SLOW_AFTER;
@@ -167,7 +167,7 @@ impl Merger {
     /// Takes what a source has to say.
     pub(super) fn apply(&mut self, report: Report) {
         let Some(source) = self.sources.get_mut(&report.source) else { return };
-        source.take(report.body, report.at);
+        source.take(report.body, Times { asked: report.asked, at: report.at });
         self.forget_former_cluster();
         self.compare_lists(report.at);
     }
@@ -344,7 +344,7 @@ impl Merger {
         let candidates = ids.iter().filter_map(|id| self.sources.get(id));
         let best = candidates.clone().rev().max_by_key(|s| preference(s))?;
         // Figures of another way to the same member are better than none.
-        let figures = candidates.clone().filter_map(|s| s.status.as_ref()).max_by_key(|(_, at)| *at);
+        let figures = candidates.clone().filter_map(|s| s.status.as_ref()).max_by_key(|(_, t)| t.at);
         let metrics = candidates
             .clone()
             .filter(|s| s.metrics.is_some())
@@ -363,7 +363,8 @@ impl Merger {
             since: best.since,
             latency: best.latency.filter(|_| best.state.answers()),
             status: figures.map(|(s, _)| s.clone()),
-            status_at: figures.map(|(_, at)| *at),
+            status_at: figures.map(|(_, t)| t.at),
+            status_asked: figures.map(|(_, t)| t.asked),
             metrics: metrics.and_then(|s| s.metrics.as_ref().map(|(m, _)| m.clone())),
             // Rates and quantiles are of the last two scrapes: when those end, so do they.
             metrics_before: metrics
@@ -374,6 +375,7 @@ impl Merger {
                 })
                 .and_then(|s| s.metrics_before.clone()),
             metrics_at: metrics.and_then(|s| s.metrics.as_ref().map(|(_, at)| *at)),
+            metrics_asked: metrics.or(Some(best)).and_then(|s| s.metrics_asked),
             metrics_error: best.metrics_error.clone(),
             certificate: best.certificate.clone(),
             ..MemberView::unknown(best.since)

@@ -72,7 +72,8 @@ impl World {
 
     fn say(&mut self, source: &str, body: Body) -> &mut Self {
         self.1 += 1;
-        let report = Report { source: self.source(source), at: at(self.1), body };
+        let now = at(self.1);
+        let report = Report { source: self.source(source), asked: now, at: now, awaited: false, body };
         self.0.apply(report);
         let _ = self.0.adopt_wanted();
         self
@@ -421,7 +422,7 @@ proptest! {
                     Body::Status(Box::new(s), Duration::from_millis(700 * leader))
                 }
             };
-            w.0.apply(Report { source: id, at: at(0), body });
+            w.0.apply(Report { source: id, asked: at(0), at: at(0), awaited: false, body });
             let _ = w.0.adopt_wanted();
             let view = w.view();
             let mut seen = BTreeSet::new();
@@ -438,4 +439,12 @@ proptest! {
             let _ = judge(&view, &[]);
         }
     }
+}
+
+/// The list is asked for before the first `Status` is told, so that one member does not look like a whole cluster.
+#[test]
+fn a_list_that_comes_first_is_kept() {
+    let mut w = World::typed(&["http://10.0.0.1:2379"]);
+    w.lists("http://10.0.0.1:2379", three()).answers("http://10.0.0.1:2379", status(1, 1));
+    assert_eq!(w.view().listed(), 3);
 }

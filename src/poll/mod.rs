@@ -11,7 +11,7 @@ mod source;
 mod told;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,10 +19,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::etcd::Dialer;
+use crate::etcd::{Connection, Dialer};
 use crate::model::{ClusterView, Endpoint};
 use merge::{Merger, SourceId};
-use source::{Pace, Report, SourceTask};
+use source::{Calls, Pace, Report, SourceTask};
 
 /// How long a view waits at least for members that have not answered in this tick.
 const GATHER: Duration = Duration::from_millis(60);
@@ -51,11 +51,75 @@ pub struct Poll {
     views: watch::Receiver<Arc<ClusterView>>,
     settled: watch::Receiver<bool>,
     commands: mpsc::UnboundedSender<Command>,
+    open: Open,
     supervisor: JoinHandle<()>,
+}
+
+/// The connections over which members answer now, by their endpoints as they were written.
+#[derive(Clone, Debug, Default)]
+struct Open(Arc<Mutex<HashMap<String, Connection>>>);
+
+impl Open {
+    fn set(&self, endpoint: &Endpoint, connection: Option<Connection>) {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match connection {
+            Some(connection) => open.insert(endpoint.raw().to_owned(), connection),
+            None => open.remove(endpoint.raw()),
+        };
+    }
+
+    fn get(&self, endpoint: &Endpoint) -> Option<Connection> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(endpoint.raw()).cloned()
+    }
+}
+
+/// A way to a running [`Poll`] for those who do not own it. When the poll has ended, the view stays what it was.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    views: watch::Receiver<Arc<ClusterView>>,
+    commands: mpsc::UnboundedSender<Command>,
+    open: Open,
+}
+
+impl Handle {
+    /// A way to a poll that has ended, for tests.
+    #[cfg(test)]
+    pub(crate) fn still(view: ClusterView) -> Self {
+        let (commands, _) = mpsc::unbounded_channel();
+        Self { views: watch::channel(Arc::new(view)).1, commands, open: Open::default() }
+    }
+
+    /// The newest view.
+    #[must_use]
+    pub fn view(&self) -> Arc<ClusterView> {
+        Arc::clone(&self.views.borrow())
+    }
+
+    /// Asks every member anew and waits until those that answer have: a view of which `fresh` is true, if one comes
+    /// within `limit`. `closely`: their `/metrics` are asked for too.
+    pub async fn look(
+        &mut self,
+        closely: bool,
+        limit: Duration,
+        fresh: impl FnMut(&Arc<ClusterView>) -> bool,
+    ) -> Option<Arc<ClusterView>> {
+        // Without a poll there is nobody to ask, and nothing fresh comes.
+        let _ = self.commands.send(if closely { Command::LookClosely } else { Command::PollNow });
+        let seen = tokio::time::timeout(limit, self.views.wait_for(fresh)).await;
+        seen.ok()?.ok().map(|view| Arc::clone(&view))
+    }
+
+    /// The connection over which the member behind `endpoint` answers `Status`. With authentication on it holds a token,
+    /// and without a quorum nobody gets a new one.
+    #[must_use]
+    pub fn connection(&self, endpoint: &Endpoint) -> Option<Connection> {
+        self.open.get(endpoint)
+    }
 }
 
 enum Command {
     PollNow,
+    LookClosely,
     Interval(Duration),
 }
 
@@ -68,9 +132,10 @@ impl Poll {
         let (views_tx, views) = watch::channel(Arc::new(merger.view(Timestamp::now())));
         let (settled_tx, settled) = watch::channel(false);
         let (commands, commands_rx) = mpsc::unbounded_channel();
-        let supervisor = Supervisor::new(options, merger, views_tx, settled_tx);
+        let open = Open::default();
+        let supervisor = Supervisor::new(options, merger, views_tx, settled_tx, open.clone());
         let supervisor = tokio::spawn(supervisor.run(commands_rx));
-        Self { views, settled, commands, supervisor }
+        Self { views, settled, commands, open, supervisor }
     }
 
     /// The views; the newest wins.
@@ -85,13 +150,10 @@ impl Poll {
         let _ = self.commands.send(Command::PollNow);
     }
 
-    /// The same for others, as long as the poll runs.
-    pub fn asker(&self) -> impl Fn() + Send + Sync + 'static + use<> {
-        let commands = self.commands.clone();
-        move || {
-            // Without a poll there is nobody to ask.
-            let _ = commands.send(Command::PollNow);
-        }
+    /// A way to it for others, as long as the poll runs.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle { views: self.views.clone(), commands: self.commands.clone(), open: self.open.clone() }
     }
 
     /// Changes the pause between two polls.
@@ -119,6 +181,8 @@ struct Supervisor {
     merger: Merger,
     tasks: HashMap<SourceId, SourceTask>,
     tick: watch::Sender<u64>,
+    scrape: watch::Sender<u64>,
+    open: Open,
     reports_tx: mpsc::Sender<Report>,
     reports: mpsc::Receiver<Report>,
     views: watch::Sender<Arc<ClusterView>>,
@@ -132,6 +196,7 @@ impl Supervisor {
         merger: Merger,
         views: watch::Sender<Arc<ClusterView>>,
         settled: watch::Sender<bool>,
+        open: Open,
     ) -> Self {
         let (reports_tx, reports) = mpsc::channel(256);
         Self {
@@ -139,6 +204,8 @@ impl Supervisor {
             merger,
             tasks: HashMap::new(),
             tick: watch::Sender::new(0),
+            scrape: watch::Sender::new(0),
+            open,
             reports_tx,
             reports,
             views,
@@ -161,6 +228,10 @@ impl Supervisor {
                 () = sleep_until(publish_at.unwrap_or_else(Instant::now)), if publish_at.is_some() => self.publish(),
                 command = commands.recv() => match command {
                     Some(Command::PollNow) => self.tick(),
+                    Some(Command::LookClosely) => {
+                        self.tick();
+                        self.scrape.send_modify(|n| *n += 1);
+                    }
                     Some(Command::Interval(pause)) => {
                         self.options.interval = pause;
                         ticks = ticker(pause);
@@ -213,7 +284,8 @@ impl Supervisor {
                 endpoint.clone(),
                 self.options.dialer.clone(),
                 self.options.metrics_every,
-                self.tick.subscribe(),
+                Calls { tick: self.tick.subscribe(), scrape: self.scrape.subscribe() },
+                self.open.clone(),
                 self.reports_tx.clone(),
             );
             self.tasks.insert(id, task);

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::Open;
 use super::merge::SourceId;
 use crate::etcd::http::HttpConnection;
 use crate::etcd::{Connection, Dialer, Fault, ListedMember, metrics};
@@ -21,6 +22,15 @@ const MEMBERS_EVERY: Duration = Duration::from_secs(5);
 /// How often an endpoint that is not needed right now (a second way to the same member) is asked.
 const STANDBY_EVERY: Duration = Duration::from_secs(10);
 
+/// What tells all sources to ask.
+#[derive(Clone, Debug)]
+pub(super) struct Calls {
+    /// `Status`, at each change.
+    pub(super) tick: watch::Receiver<u64>,
+    /// A scrape out of turn, at each change.
+    pub(super) scrape: watch::Receiver<u64>,
+}
+
 /// How often a source polls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
@@ -32,7 +42,11 @@ pub(super) enum Pace {
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) source: SourceId,
+    /// When the question left: what was answered later may have been true earlier.
+    pub(super) asked: Timestamp,
     pub(super) at: Timestamp,
+    /// Somebody waits for it: it is worth a view of its own.
+    pub(super) awaited: bool,
     pub(super) body: Body,
 }
 
@@ -53,7 +67,7 @@ pub(super) enum Body {
 impl Report {
     /// Whether the view can wait for the next tick.
     pub(super) const fn is_background(&self) -> bool {
-        matches!(self.body, Body::Members(_) | Body::Certificate(_) | Body::Metrics(_))
+        !self.awaited && matches!(self.body, Body::Members(_) | Body::Certificate(_) | Body::Metrics(_))
     }
 }
 
@@ -62,6 +76,8 @@ impl Report {
 pub(super) struct SourceTask {
     tasks: Vec<JoinHandle<()>>,
     pace: watch::Sender<Pace>,
+    endpoint: Endpoint,
+    open: Open,
 }
 
 impl SourceTask {
@@ -70,7 +86,8 @@ impl SourceTask {
         endpoint: Endpoint,
         dialer: Dialer,
         metrics_every: Option<Duration>,
-        tick: watch::Receiver<u64>,
+        calls: Calls,
+        open: Open,
         reports: mpsc::Sender<Report>,
     ) -> Self {
         let pace = watch::Sender::new(Pace::EveryTick);
@@ -86,21 +103,26 @@ impl SourceTask {
                 voice: voice.clone(),
                 pulse: pulse.subscribe(),
                 pace: pace.subscribe(),
+                demand: calls.scrape,
                 every,
             };
             tasks.push(tokio::spawn(scraper.run()));
         } else if metrics_every.is_some() {
             let reason = "--metrics-url does not go with this endpoint".to_owned();
-            let report = Report { source: id, at: Timestamp::now(), body: Body::Metrics(Err(reason)) };
+            let now = Timestamp::now();
+            let body = Body::Metrics(Err(reason));
+            let report = Report { source: id, asked: now, at: now, awaited: false, body };
             // Full only when the supervisor is far behind, and then it is told by what is missing.
             let _ = voice.reports.try_send(report);
         }
+        let (address, shared) = (endpoint.clone(), open.clone());
         let poller = Poller {
             endpoint,
             dialer,
             voice,
             pace: pace.subscribe(),
             pulse,
+            open,
             connection: None,
             retry: Retry::default(),
             members_asked: None,
@@ -109,8 +131,8 @@ impl SourceTask {
             took: Duration::ZERO,
             explained: None,
         };
-        tasks.push(tokio::spawn(poller.run(tick)));
-        Self { tasks, pace }
+        tasks.push(tokio::spawn(poller.run(calls.tick)));
+        Self { tasks, pace, endpoint: address, open: shared }
     }
 
     /// Whether one of its tasks is no more, which only a panic brings about while the poll runs.
@@ -128,6 +150,7 @@ impl Drop for SourceTask {
         for task in &self.tasks {
             task.abort();
         }
+        self.open.set(&self.endpoint, None);
     }
 }
 
@@ -138,9 +161,15 @@ struct Voice {
 }
 
 impl Voice {
+    /// What needs no question, or was asked just now.
     async fn say(&self, body: Body) {
+        self.answer(Timestamp::now(), false, body).await;
+    }
+
+    async fn answer(&self, asked: Timestamp, awaited: bool, body: Body) {
+        let report = Report { source: self.id, asked, at: Timestamp::now(), awaited, body };
         // Nobody listens any more: the poll was dropped, and this task with it.
-        let _ = self.reports.send(Report { source: self.id, at: Timestamp::now(), body }).await;
+        let _ = self.reports.send(report).await;
     }
 }
 
@@ -184,6 +213,8 @@ struct Poller {
     voice: Voice,
     pace: watch::Receiver<Pace>,
     pulse: watch::Sender<Pulse>,
+    /// Where the connection can be found by others.
+    open: Open,
     connection: Option<Connection>,
     retry: Retry,
     members_asked: Option<Instant>,
@@ -232,6 +263,11 @@ impl Poller {
         }
     }
 
+    fn keep(&mut self, connection: Option<Connection>) {
+        self.open.set(&self.endpoint, connection.clone());
+        self.connection = connection;
+    }
+
     /// Whether there is a connection now; reports why not.
     async fn connect(&mut self) -> bool {
         match self.dialer.connect(&self.endpoint).await {
@@ -239,7 +275,7 @@ impl Poller {
                 if let Some(certificate) = connection.certificate() {
                     self.voice.say(Body::Certificate(certificate.clone())).await;
                 }
-                self.connection = Some(connection);
+                self.keep(Some(connection));
                 true
             }
             Err(Fault::Hung { after }) => {
@@ -269,7 +305,7 @@ impl Poller {
 
     async fn fail(&mut self, fault: Fault) {
         if fault.breaks_connection() && !matches!(fault, Fault::Hung { .. } | Fault::Deadline { .. }) {
-            self.connection = None;
+            self.keep(None);
             self.retry.failed();
         }
         self.beat(if matches!(fault, Fault::Hung { .. }) { Pulse::Silent } else { Pulse::Gone });
@@ -284,7 +320,7 @@ impl Poller {
     /// `served` before is not reported: its outcome on the next one is.
     async fn ask(&mut self, served: bool) -> bool {
         let Some(connection) = self.connection.clone() else { return false };
-        let started = Instant::now();
+        let (asked, started) = (Timestamp::now(), Instant::now());
         let result = self.status(&connection, started).await;
         match result {
             Ok(status) => {
@@ -294,13 +330,15 @@ impl Poller {
                 let seen = (status.leader, status.raft_term);
                 let changed = self.last_seen.replace(seen) != Some(seen);
                 self.took = started.elapsed();
-                self.voice.say(Body::Status(Box::new(status), self.took)).await;
+                // At first the list comes before the rest: until it is known, one member looks like a whole cluster.
+                let first = self.members_asked.is_none();
+                if first {
+                    self.ask_for_members(&connection).await;
+                }
+                self.voice.answer(asked, false, Body::Status(Box::new(status), self.took)).await;
                 self.beat(Pulse::Answers);
-                if changed || self.members_asked.is_none_or(|t| t.elapsed() >= MEMBERS_EVERY) {
-                    self.members_asked = Some(Instant::now());
-                    // A member that answers Status but not this keeps the last list; Status tells its state.
-                    let list = connection.members(self.patience(Duration::from_secs(1))).await;
-                    self.voice.say(Body::Members(list)).await;
+                if !first && (changed || self.members_asked.is_none_or(|t| t.elapsed() >= MEMBERS_EVERY)) {
+                    self.ask_for_members(&connection).await;
                 }
                 true
             }
@@ -308,7 +346,7 @@ impl Poller {
             Err(fault) => {
                 let broke = fault.breaks_connection();
                 if served && matches!(fault, Fault::Lost { .. }) {
-                    self.connection = None;
+                    self.keep(None);
                     return false;
                 }
                 let fault = self.explain(fault).await;
@@ -316,6 +354,13 @@ impl Poller {
                 !broke
             }
         }
+    }
+
+    async fn ask_for_members(&mut self, connection: &Connection) {
+        self.members_asked = Some(Instant::now());
+        // A member that answers Status but not this keeps the last list; Status tells its state.
+        let list = connection.members(self.patience(Duration::from_secs(1))).await;
+        self.voice.say(Body::Members(list)).await;
     }
 
     /// At least this, and longer for a member that is known to take long: over a slow path it is slow, not hung by turns.
@@ -369,24 +414,28 @@ struct Scraper {
     voice: Voice,
     pulse: watch::Receiver<Pulse>,
     pace: watch::Receiver<Pace>,
+    demand: watch::Receiver<u64>,
     every: Duration,
 }
 
 impl Scraper {
     async fn run(mut self) {
         let mut http = HttpConnection::default();
-        let mut asked: Option<Instant> = None;
+        let mut last: Option<Instant> = None;
         loop {
             let Ok(pulse) = self.pulse.wait_for(|p| *p != Pulse::Gone).await.map(|p| *p) else { return };
             let every = if pulse == Pulse::Silent { WHILE_SILENT } else { self.every };
+            let mut awaited = false;
             tokio::select! {
-                () = sleep_until(asked.map_or_else(Instant::now, |at| at + every)) => {}
+                () = sleep_until(last.map_or_else(Instant::now, |at| at + every)) => {}
+                Ok(()) = self.demand.changed() => awaited = true,
                 changed = self.pulse.changed() => match changed {
                     Ok(()) => continue,
                     Err(_) => return,
                 },
             }
-            asked = Some(Instant::now());
+            last = Some(Instant::now());
+            let asked = Timestamp::now();
             if *self.pace.borrow() == Pace::Standby {
                 continue;
             }
@@ -399,7 +448,7 @@ impl Scraper {
                 Ok(reply) => Err(format!("/metrics answers with status {}", reply.status)),
                 Err(fault) => Err(fault.to_string()),
             };
-            self.voice.say(Body::Metrics(result)).await;
+            self.voice.answer(asked, awaited, Body::Metrics(result)).await;
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Source {
     /// How long the call that is not answered yet has been waiting.
     pub(super) silent_for: Option<Duration>,
     pub(super) latency: Option<Duration>,
-    pub(super) status: Option<(MemberStatus, Timestamp)>,
+    pub(super) status: Option<(MemberStatus, Times)>,
     /// The member list as it knows it.
     pub(super) list: Option<ToldList>,
     /// Why it did not tell one.
@@ -33,8 +33,17 @@ pub(super) struct Source {
     pub(super) metrics: Option<(MetricsSample, Timestamp)>,
     pub(super) metrics_before: Option<MetricsSample>,
     pub(super) metrics_error: Option<ForeignText>,
+    /// When the last scrape was asked for that came, or failed.
+    pub(super) metrics_asked: Option<Timestamp>,
     /// Has reported since the tick began.
     pub(super) reported: bool,
+}
+
+/// When something was asked and when the answer came: it was true in between.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) asked: Timestamp,
+    pub(super) at: Timestamp,
 }
 
 /// A member list, and how much its teller had applied when it was asked: a change of membership is an entry of the log.
@@ -63,12 +72,17 @@ impl Source {
             metrics: None,
             metrics_before: None,
             metrics_error: None,
+            metrics_asked: None,
             reported: false,
         }
     }
 
     /// Takes what it has to say.
-    pub(super) fn take(&mut self, body: Body, at: Timestamp) {
+    pub(super) fn take(&mut self, body: Body, times: Times) {
+        let at = times.at;
+        if matches!(body, Body::Metrics(_)) {
+            self.metrics_asked = Some(times.asked);
+        }
         match body {
             Body::Status(status, latency) => {
                 self.reported = true;
@@ -84,11 +98,11 @@ impl Source {
                     ForeignText::new(format!("Status took {took}"))
                 });
                 self.enter(state, detail, at);
-                if self.member() != Some(status.member_id) {
+                if self.is_not(Some(status.member_id)) {
                     // A load balancer, or another member behind the same address: nothing else is known of it.
                     self.forget();
                 }
-                self.status = Some((*status, at));
+                self.status = Some((*status, times));
             }
             Body::Failed(fault) => {
                 self.reported = true;

@@ -222,8 +222,12 @@ fn operations() {
     let Some(crate::app::state::Overlay::Plan(dialog)) = s.overlay.take() else { panic!("no dialog") };
     let clock = s.clock;
     update(&mut s, Msg::Started(Box::new(Operation::new(dialog.plan.clone(), clock))));
-    let figures =
-        Figures { before: Some(Bytes(438 << 20)), after: Some(Bytes(281 << 20)), took_ms: 2_100, note: None };
+    let figures = Figures {
+        before: Some(Bytes(438 << 20)),
+        after: Some(Bytes(281 << 20)),
+        took_ms: Some(2_100),
+        note: None,
+    };
     for event in [
         OpEvent::Began { step: 0, at: clock },
         OpEvent::StepEnded { step: 0, end: StepEnd::Done, figures },

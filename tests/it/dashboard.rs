@@ -3,28 +3,12 @@
 use std::net::TcpListener;
 
 use etcdtop::lab::Spec;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::support::cluster::TestCluster;
+use crate::support::process::{alive, children, send};
 use crate::support::pty::Pty;
 use crate::support::wait_for;
-
-fn send(pid: i32, signal: Signal) {
-    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
-}
-
-/// Processes that were started by `pid`.
-fn children(pid: i32) -> Vec<i32> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    tasks
-        .filter_map(|t| std::fs::read_to_string(t.path().join("children")).ok())
-        .flat_map(|line| line.split_whitespace().map(|p| p.parse().unwrap()).collect::<Vec<i32>>())
-        .collect()
-}
-
-fn alive(pid: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| !s.contains(") Z "))
-}
 
 fn lab_folders(pid: i32) -> usize {
     let owned = |path: std::path::PathBuf| {
@@ -230,138 +214,4 @@ async fn each_change_is_one_whole_frame() {
     assert_eq!(frames(&after) - frames(&before), 2, "frames for two changes");
     p.keys("q");
     assert!(p.exit().success());
-}
-
-/// A plan is confirmed by nobody's accident: not by a paste, not by the key that opened it, not by Enter where it opens.
-#[test]
-fn a_plan_is_confirmed_on_purpose_alone() {
-    let state = tempfile::tempdir().unwrap();
-    let home = state.path().display().to_string();
-    let env = [("XDG_STATE_HOME", home.as_str()), ("XDG_DATA_HOME", home.as_str())];
-    let mut p = Pty::with_env(120, 40, &["lab", "--load", "light"], &env);
-    p.wait("HEALTHY");
-    p.wait_until("three members", |s| s.contains("3/3 members serve"));
-    p.keys("D");
-    let shown = p.wait("Rolling defragmentation");
-    assert!(
-        shown.contains("3 of 3 voters serve") && shown.contains("etcdctl defrag --endpoints="),
-        "{shown}"
-    );
-    // A paste is text; the opening key again is nothing; Enter presses Cancel.
-    p.keys("\x1b[200~yes\n\x1b[201~");
-    p.keys("D");
-    p.keys("\r");
-    p.wait_until("no dialog", |s| !s.contains("Rolling defragmentation"));
-    // Run without the name that a warning asks for.
-    p.keys("D");
-    p.wait("type lab first");
-    p.keys("\x1b[Z\r");
-    p.wait_until("a refusal", |s| s.lines().last().is_some_and(|l| l.contains("type lab first")));
-    // With the name it runs.
-    p.keys("\x1b[Zlab\t\r");
-    p.wait("Rolling defragmentation of lab, step");
-    let shown = p.wait_until("the end", |s| s.contains("Rolling defragmentation of lab: done"));
-    for member in ["m1", "m2", "m3"] {
-        assert!(shown.contains(&format!("defragment {member}: done")), "{shown}");
-    }
-    let journal = std::fs::read_dir(state.path().join("etcdtop")).unwrap().flatten().map(|e| e.path());
-    let journal = journal.filter(|p| p.extension().is_some_and(|e| e == "jsonl")).collect::<Vec<_>>();
-    assert_eq!(
-        std::fs::read_to_string(&journal[0]).unwrap().lines().count(),
-        8,
-        "confirmed, three pairs, ended"
-    );
-    p.keys("q");
-    assert!(p.exit().success() && p.is_restored());
-}
-
-#[test]
-fn read_only_refuses_every_change_and_says_who_said_so() {
-    let mut p = Pty::etcdtop(120, 40, &["lab", "--load", "none", "--members", "1", "--read-only"]);
-    let shown = p.wait("HEALTHY");
-    assert!(shown.contains("VIEW ONLY"), "{shown}");
-    for key in ["c", "d", "D", "a", "L", "R"] {
-        p.keys(key);
-        p.wait("read-only: nothing may be changed");
-        // Another message in its place, so that the next one is seen to be new.
-        p.keys("m");
-        p.wait("mouse o");
-    }
-    // A snapshot changes nothing.
-    p.keys("s");
-    p.wait("Snapshot of lab");
-    p.keys("\x1b");
-    p.wait_until("no dialog", |s| !s.contains("Snapshot of lab"));
-    p.keys("q");
-    assert!(p.exit().success());
-}
-
-/// The connection breaks while an operation runs: etcdtop brings the step to its end, writes it down, and leaves.
-#[test]
-fn a_terminal_that_is_gone_ends_an_operation_in_order() {
-    let state = tempfile::tempdir().unwrap();
-    let home = state.path().display().to_string();
-    let env = [("XDG_STATE_HOME", home.as_str()), ("XDG_DATA_HOME", home.as_str())];
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let cluster = runtime.block_on(TestCluster::of("3.6"));
-    let endpoints = cluster.endpoints_text();
-    let mut p = Pty::behind_script(120, 40, &["--endpoints", &endpoints], &env);
-    p.wait_until("three members", |s| s.contains("3/3 members serve"));
-    p.keys("D");
-    p.wait("Rolling defragmentation");
-    let name = endpoints.split(',').next().unwrap().to_owned() + " +2";
-    p.keys(&format!("\x1b[Z\x1b[Z{name}"));
-    p.wait_until("the name", |s| !s.contains(&format!("type {name} first")));
-    // With a member that is stopped it waits before the first step: it is under way for sure when the terminal goes.
-    cluster.stop(2).unwrap();
-    p.keys("\t\r");
-    p.wait("waits: ");
-    let etcdtop = children(p.pid())[0];
-    send(p.pid(), Signal::KILL);
-    wait_for("the end of etcdtop", || (!alive(etcdtop)).then_some(()));
-    cluster.cont(2).unwrap();
-    let folder = state.path().join("etcdtop");
-    let journal = std::fs::read_dir(folder).unwrap().flatten().map(|e| e.path());
-    let journal = journal.filter(|p| p.extension().is_some_and(|e| e == "jsonl")).collect::<Vec<_>>();
-    let text = std::fs::read_to_string(&journal[0]).unwrap();
-    assert_eq!(text.matches("\"step_ended\"").count(), text.matches("\"step_begins\"").count(), "{text}");
-    let last = text.lines().last().unwrap();
-    assert!(last.contains("\"ended\"") && last.contains("cancelled"), "{text}");
-    drop(runtime);
-}
-
-/// Killed while it waits before a step: nothing was sent, and the next start says what was interrupted and can go on.
-#[test]
-fn a_killed_operation_is_told_at_the_next_start_and_holds_no_lock() {
-    let state = tempfile::tempdir().unwrap();
-    let home = state.path().display().to_string();
-    let env = [("XDG_STATE_HOME", home.as_str()), ("XDG_DATA_HOME", home.as_str())];
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let cluster = runtime.block_on(TestCluster::of("3.7"));
-    let endpoints = cluster.endpoints_text();
-    let name = endpoints.split(',').next().unwrap().to_owned() + " +2";
-    let open = |p: &mut Pty| {
-        p.wait_until("three members", |s| s.contains("3/3 members serve"));
-        p.keys("D");
-        p.wait("Rolling defragmentation");
-        p.keys(&format!("\x1b[Z\x1b[Z{name}"));
-        p.wait_until("the name", |s| !s.contains(&format!("type {name} first")));
-    };
-    let mut p = Pty::with_env(120, 40, &["--endpoints", &endpoints], &env);
-    open(&mut p);
-    cluster.stop(2).unwrap();
-    p.keys("\t\r");
-    p.wait("waits: ");
-    send(p.pid(), Signal::KILL);
-    p.exit();
-    cluster.cont(2).unwrap();
-    let mut next = Pty::with_env(120, 40, &["--endpoints", &endpoints], &env);
-    next.wait("after step 0 of 3");
-    open(&mut next);
-    next.keys("\t\r");
-    next.wait_until("the end", |s| s.contains("Rolling defragmentation of") && s.contains("+2: done"));
-    next.wait_until("no word of it", |s| !s.contains("was interrupted"));
-    next.keys("q");
-    assert!(next.exit().success());
-    drop(runtime);
 }

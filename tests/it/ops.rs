@@ -1,109 +1,21 @@
 //! Operations on real clusters, through the same engine that dashboard and commands use.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::Duration;
 
-use etcdtop::etcd::Dialer;
+use etcdtop::etcd::{Access, Credentials, Dialer};
 use etcdtop::lab::Spec;
 use etcdtop::model::{Bytes, ClusterView, VerdictKind};
-use etcdtop::ops::engine::{Engine, Limits, OpEvent, Progress};
+use etcdtop::ops::engine::{Limits, OpEvent};
 use etcdtop::ops::journal::{self, End, Journal, JournalError, StepEnd};
-use etcdtop::ops::plan::{Action, Keep, Plan, Request};
-use etcdtop::ops::planner::{self, Situation};
-use etcdtop::ops::world::Live;
+use etcdtop::ops::past;
+use etcdtop::ops::plan::{Action, Keep, Request};
 use etcdtop::ops::{Mode, confirm};
-use tokio::sync::watch;
 
 use crate::support::cluster::TestCluster;
+use crate::support::operate::{dialer, fill, plan, run};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::watch::Watch;
-
-fn plan(request: &Request, view: &ClusterView) -> Result<Plan, String> {
-    let rates = BTreeMap::new();
-    planner::plan(
-        request,
-        Situation {
-            view,
-            cluster_name: "test",
-            rates: &rates,
-            last_snapshot: Some(view.at),
-            snapshot_first: None,
-            busy: None,
-            proof_key: "etcdtop/proof",
-        },
-    )
-}
-
-/// What a run left behind.
-struct Ran {
-    end: End,
-    events: Vec<OpEvent>,
-    past: journal::History,
-}
-
-impl Ran {
-    fn ends(&self) -> Vec<&StepEnd> {
-        fn ended(e: &OpEvent) -> Option<&StepEnd> {
-            match e {
-                OpEvent::StepEnded { end, .. } => Some(end),
-                _ => None,
-            }
-        }
-        self.events.iter().filter_map(ended).collect()
-    }
-}
-
-/// Carries a plan out on a cluster that is watched.
-async fn run(cluster: &TestCluster, watched: &Watch, plan: Plan, limits: Limits, journals: &Path) -> Ran {
-    let id = plan.cluster;
-    let confirmed = confirm(plan, &Mode::ReadWrite, "test").unwrap();
-    let dialer = Dialer::new(cluster.access().clone(), &cluster.endpoints()).unwrap();
-    let world = Live::new(dialer, id, watched.poll().views(), Box::new(watched.poll().asker()));
-    let journal = Journal::open(journals, id).unwrap();
-    let (_stop, stop) = watch::channel(None);
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let engine = Engine::new(
-        world,
-        journal,
-        move |e| tell.send(e).unwrap(),
-        limits,
-        stop,
-        watch::Sender::new(Progress::default()),
-    );
-    let end = Box::pin(engine.run(confirmed, "test")).await;
-    let mut events = Vec::new();
-    while let Some(event) = told.recv().await {
-        events.push(event);
-    }
-    Ran { end, events, past: journal::read(journals, id) }
-}
-
-/// Revisions of large values, most of them history.
-fn fill(cluster: &TestCluster, keys: usize, rounds: usize, kib: usize) {
-    let value = "x".repeat(kib << 10);
-    for round in 0..rounds {
-        for key in 0..keys {
-            let output = std::process::Command::new(&cluster.binaries().etcdctl)
-                .env("ETCDCTL_API", "3")
-                .args(["--endpoints", &cluster.endpoints_text(), "put", &format!("/fill/{key}")])
-                .stdin(std::process::Stdio::piped())
-                .stdout(std::process::Stdio::null())
-                .stderr(std::process::Stdio::piped())
-                .spawn()
-                .and_then(|mut child| {
-                    std::io::Write::write_all(&mut child.stdin.take().unwrap(), value.as_bytes())?;
-                    child.wait_with_output()
-                })
-                .unwrap();
-            if String::from_utf8_lossy(&output.stderr).contains("database space exceeded") {
-                return;
-            }
-            assert!(output.status.success(), "round {round}: {}", String::from_utf8_lossy(&output.stderr));
-        }
-    }
-}
 
 fn size_of(view: &ClusterView, name: &str) -> Bytes {
     let m = view.members.iter().find(|m| m.label() == name).unwrap();
@@ -120,7 +32,7 @@ async fn a_compaction_and_a_roll_shrink_every_file_leader_last() {
     let view = watched.until("the file's size", |v| v.revision.is_some_and(|r| r.0 > 48)).await;
     let before: Vec<_> = ["m1", "m2", "m3"].map(|n| size_of(&view, n)).to_vec();
     let ran = run(
-        &cluster,
+        &dialer(&cluster),
         &watched,
         plan(&Request::Compact(Keep::Last(4)), &view).unwrap(),
         Limits::default(),
@@ -144,7 +56,7 @@ async fn a_compaction_and_a_roll_shrink_every_file_leader_last() {
     let made = plan(&request, &view).unwrap();
     assert!(matches!(made.steps[2].action, Action::MoveLeader { from, .. } if from == leader), "{made:#?}");
     assert!(matches!(made.steps[3].action, Action::Defragment { member } if member == leader), "{made:#?}");
-    let ran = run(&cluster, &watched, made, Limits::default(), journals.path()).await;
+    let ran = run(&dialer(&cluster), &watched, made, Limits::default(), journals.path()).await;
     assert_eq!(ran.end, End::Done, "{:?}", ran.events);
     let view = watched
         .until("smaller files", |v| (0..3).all(|i| size_of(v, ["m1", "m2", "m3"][i]).0 < before[i].0 / 2))
@@ -154,7 +66,7 @@ async fn a_compaction_and_a_roll_shrink_every_file_leader_last() {
     let past = &ran.past.operations;
     assert_eq!(past.len(), 2);
     assert_eq!((past[1].steps.len(), past[1].end.as_ref()), (4, Some(&End::Done)));
-    assert!(past[1].ends.iter().all(|e| *e == Some(StepEnd::Done)), "{past:#?}");
+    assert!(past[1].steps.iter().all(|s| s.end == Some(StepEnd::Done)), "{past:#?}");
     assert_eq!(ran.past.rates.len(), 3, "{:?}", ran.past.rates);
     assert!(!past[1].interrupted());
 }
@@ -175,9 +87,8 @@ async fn a_call_that_is_given_up_at_once_is_found_out_by_watching() {
     let limits =
         Limits { call: Duration::from_micros(1), watch: Duration::from_secs(20), ..Limits::default() };
     let journals = tempfile::tempdir().unwrap();
-    let mut made = plan(&request, &view).unwrap();
-    made.name_to_type = "test".into();
-    let ran = run(&cluster, &watched, made, limits, journals.path()).await;
+    let made = plan(&request, &view).unwrap();
+    let ran = run(&dialer(&cluster), &watched, made, limits, journals.path()).await;
     let ended = jiff_now();
     // Whether the call was sent before the deadline is up to the machine; what is said must be what happened.
     let counted = async || {
@@ -217,7 +128,7 @@ async fn out_of_no_space(version: &str) {
     let folder = tempfile::tempdir().unwrap();
     let request = Request::RecoverNoSpace { folder: Some(folder.path().join("snapshots")), keep: 2 };
     let made = plan(&request, &view).unwrap();
-    let ran = run(&cluster, &watched, made, Limits::default(), folder.path()).await;
+    let ran = run(&dialer(&cluster), &watched, made, Limits::default(), folder.path()).await;
     assert_eq!(ran.end, End::Done, "{version}: {:#?}", ran.events);
     watched.until_verdict(VerdictKind::Healthy).await;
     cluster.etcdctl(&["put", "/after", "it"]);
@@ -271,7 +182,7 @@ async fn live_data_that_fills_the_quota_is_not_promised_away() {
             assert!(confirm(made, &Mode::ReadWrite, "test").is_err());
             return;
         }
-        let ran = run(&cluster, &watched, made, Limits::default(), journals.path()).await;
+        let ran = run(&dialer(&cluster), &watched, made, Limits::default(), journals.path()).await;
         if ran.end != End::Done {
             // The file did not come below 90%: the alarm stays, and it says what helps.
             assert!(
@@ -301,7 +212,7 @@ async fn a_member_that_stops_before_its_turn_keeps_the_roll_from_beginning() {
     cluster.stop(index).unwrap();
     let limits = Limits { settle: Duration::from_secs(4), ..Limits::default() };
     let journals = tempfile::tempdir().unwrap();
-    let ran = run(&cluster, &watched, made, limits, journals.path()).await;
+    let ran = run(&dialer(&cluster), &watched, made, limits, journals.path()).await;
     cluster.cont(index).unwrap();
     assert!(
         matches!(&ran.end, End::Stopped(why) if why.contains("hung") || why.contains("nobody leads")),
@@ -334,14 +245,17 @@ async fn a_snapshot_that_is_cut_leaves_nothing() {
         proxy.set(Fault::Cut);
     };
     let made = plan(&request, &view).unwrap();
-    let (ran, ()) = tokio::join!(run(&cluster, &watched, made, Limits::default(), folder.path()), cut);
+    let to = dialer(&cluster);
+    let (ran, ()) = tokio::join!(run(&to, &watched, made, Limits::default(), folder.path()), cut);
     assert!(matches!(&ran.end, End::Failed(_) | End::Unknown(_)), "{:?}", ran.end);
     let left: Vec<_> = std::fs::read_dir(&snapshots).unwrap().flatten().map(|e| e.path()).collect();
     assert!(left.is_empty(), "{left:?}");
     // And whole, it is what etcdutl says it is.
     proxy.set(Fault::Pass);
     watched.until_verdict(VerdictKind::Healthy).await;
-    let ran = run(&cluster, &watched, plan(&request, &view).unwrap(), Limits::default(), folder.path()).await;
+    let ran =
+        run(&dialer(&cluster), &watched, plan(&request, &view).unwrap(), Limits::default(), folder.path())
+            .await;
     assert_eq!(ran.end, End::Done, "{:?}", ran.events);
     let file = std::fs::read_dir(&snapshots)
         .unwrap()
@@ -361,8 +275,32 @@ async fn a_snapshot_that_is_cut_leaves_nothing() {
     assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
 }
 
-#[test]
-fn two_at_once_are_refused_and_an_interrupted_one_is_remembered() {
+/// With authentication on nobody gets a token while there is no quorum; the one that the poll has is good.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_needs_no_quorum_with_authentication_on_either() {
+    let mut cluster = TestCluster::of("3.6").await;
+    for args in
+        [&["user", "add", "root:s3cret"][..], &["user", "grant-role", "root", "root"], &["auth", "enable"]]
+    {
+        cluster.etcdctl(args);
+    }
+    let user = Some(Credentials { name: "root".into(), password: "s3cret".into() });
+    let access = Access { user, command_timeout: Duration::from_secs(2), ..cluster.access().clone() };
+    let watched = Watch::start(&access, &cluster.endpoints());
+    watched.until_verdict(VerdictKind::Healthy).await;
+    cluster.kill(1);
+    cluster.kill(2);
+    let view = watched.until_verdict(VerdictKind::QuorumLost).await;
+    let folder = tempfile::tempdir().unwrap();
+    let request = Request::Snapshot { member: None, folder: folder.path().join("snapshots") };
+    let to = Dialer::new(access, &cluster.endpoints()).unwrap();
+    let made = plan(&request, &view).unwrap();
+    let ran = run(&to, &watched, made, Limits::default(), folder.path()).await;
+    assert_eq!(ran.end, End::Done, "{:?}", ran.events);
+}
+
+#[tokio::test]
+async fn two_at_once_are_refused_and_an_interrupted_one_is_remembered() {
     let folder = tempfile::tempdir().unwrap();
     let id = etcdtop::model::ClusterId(0xabc);
     let first = Journal::open(folder.path(), id).unwrap();
@@ -376,14 +314,14 @@ fn two_at_once_are_refused_and_an_interrupted_one_is_remembered() {
 {"at":"2026-11-21T08:00:01Z","plan":"p1","event":"step_begins","step":1,"body":{}}
 {"at":"2026-11-21T08:00"#;
     std::fs::write(folder.path().join("abc.jsonl"), line).unwrap();
-    let past = journal::read(folder.path(), id);
+    let past = past::read(folder.path(), id);
     assert!(past.operations[0].interrupted());
-    assert_eq!(past.operations[0].ends, [None]);
+    assert!(past.operations[0].cut_in().is_some());
     // The next line does not stick to the one that was cut.
-    let mut journal = Journal::open(folder.path(), id).unwrap();
+    let journal = Journal::open(folder.path(), id).unwrap();
     let plan = etcdtop::ops::plan::PlanId("p1".into());
-    journal.write(jiff_now(), &plan, journal::Entry::Ended { end: &End::Done }).unwrap();
-    assert!(!journal::read(folder.path(), id).operations[0].interrupted());
+    journal.write(jiff_now(), &plan, &journal::Entry::Ended { end: &End::Done }).await.unwrap();
+    assert!(!past::read(folder.path(), id).operations[0].interrupted());
 }
 
 fn jiff_now() -> jiff::Timestamp {

@@ -50,6 +50,9 @@ fn lines(dialog: &Dialog, theme: &Theme, glyphs: &Glyphs, columns: u16) -> Vec<L
     }
     put("", 0, theme.text);
     // What is open comes before what is well.
+    if let Some(danger) = plan.danger.as_ref().filter(|_| dialog.asks_for().is_some()) {
+        put(&format!("{} {danger}", glyphs.warning), 1, theme.warning);
+    }
     for verdict in [Verdict::Block, Verdict::Warn, Verdict::Pass] {
         for check in plan.checks.iter().filter(|c| c.verdict == verdict) {
             let (mark, style) = match verdict {
@@ -127,12 +130,10 @@ fn options(dialog: &Dialog, canvas: &mut Canvas<'_>, line: Rect) {
 fn name(dialog: &Dialog, canvas: &mut Canvas<'_>, line: Rect) {
     let theme = canvas.theme;
     let Some(name) = dialog.asks_for() else { return };
-    let why = dialog.plan.danger.as_deref().unwrap_or("a warning is open");
     let x =
         canvas.spans(line, 1, &[("type ", theme.text), (name, theme.strong), (" to run it: ", theme.text)]);
     let room = width(name).max(6) + 1;
-    let x = input(canvas, line, x, &dialog.typed, dialog.focus == Focus::Name, room);
-    canvas.text(line, x + 2, why, theme.warning);
+    input(canvas, line, x, &dialog.typed, dialog.focus == Focus::Name, room);
 }
 
 /// An input line with its cursor; the column after it.

@@ -4,14 +4,15 @@ use ratatui::layout::Rect;
 
 use crate::app::State;
 use crate::app::operation::end_line;
-use crate::ops::journal::{Past, StepEnd};
+use crate::ops::journal::StepEnd;
+use crate::ops::past::Past;
 use crate::ui::canvas::{Canvas, below, row};
 use crate::ui::widgets::operation;
 
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let mut rest = area;
     if let Some(running) = &state.changes.operation {
-        let height = operation::rows_wanted(state).min(area.height / 2);
+        let height = operation::rows_wanted(state, area.width).min(area.height / 2);
         operation::draw(state, canvas, Rect { height, ..rest });
         rest = below(rest, height + 1);
         let log = u16::try_from(running.log.len() + 1).unwrap_or(u16::MAX).min(rest.height / 2).max(2);
@@ -39,11 +40,11 @@ fn entry(state: &State, canvas: &mut Canvas<'_>, line: Rect, past: &Past) {
     let time = past.at.map_or_else(String::new, |at| {
         at.to_zoned(state.zone.clone()).strftime("%Y-%m-%d %H:%M ").to_string()
     });
-    let done = past.ends.iter().filter(|e| **e == Some(StepEnd::Done)).count();
+    let done = past.steps.iter().filter(|s| s.end == Some(StepEnd::Done)).count();
     let (end, style) = match &past.end {
         Some(crate::ops::journal::End::Done) => ("done".to_owned(), theme.good),
         Some(end) => (end_line(end), theme.warning),
-        None if state.changes.running().is_some_and(|o| o.plan.id.0 == past.plan) => {
+        None if state.changes.running().is_some_and(|o| o.plan.id == past.plan) => {
             ("runs".into(), theme.accent)
         }
         None => ("interrupted".to_owned(), theme.bad),

@@ -14,7 +14,7 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         return;
     }
     // What runs keeps its place at the bottom: on a small terminal the step and its state.
-    let wanted = operation::rows_wanted(state);
+    let wanted = operation::rows_wanted(state, area.width);
     let pane = if area.height >= 30 { wanted.min(area.height / 3) } else { wanted.min(4) };
     let at = area.height.saturating_sub(pane);
     operation::draw(state, canvas, below(area, at));

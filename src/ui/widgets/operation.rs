@@ -13,15 +13,23 @@ use crate::model::{Bytes, MemberView};
 use crate::ops::Progress;
 use crate::ops::journal::{End, StepEnd};
 use crate::ops::plan::Step;
-use crate::ui::canvas::{Canvas, row};
+use crate::ui::canvas::{Canvas, row, wrap};
 
-/// Rows that the pane wants on the overview; none without an operation.
-pub(in crate::ui) fn rows_wanted(state: &State) -> u16 {
-    state
-        .changes
-        .operation
-        .as_ref()
-        .map_or(0, |o| u16::try_from(o.steps.len()).unwrap_or(u16::MAX).saturating_add(2))
+/// Rows that the pane wants; none without an operation.
+pub(in crate::ui) fn rows_wanted(state: &State, columns: u16) -> u16 {
+    let Some(operation) = &state.changes.operation else { return 0 };
+    let rows = operation.steps.len() + wrap(&standing(operation), columns.saturating_sub(2)).len();
+    u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(1)
+}
+
+/// What the whole waits for, or how it ended: the one line that must be read whole.
+fn standing(operation: &Operation) -> String {
+    match (&operation.end, &operation.waiting) {
+        (Some((end, _)), _) => end_line(end),
+        (None, _) if operation.stopping => format!("stops {}", operation.safe_point()),
+        (None, Some(why)) => format!("waits: {why}"),
+        (None, None) => format!("x stops it {}", operation.safe_point()),
+    }
 }
 
 fn since(state: &State, at: jiff::Timestamp) -> Duration {
@@ -107,8 +115,16 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         .filter_map(|(_, s)| if let Standing::Ended(_, f) = s { f.before.max(f.after) } else { None })
         .max()
         .unwrap_or_default();
-    // Around the step that runs when not all fit; the last row is for the state of the whole.
-    let room = usize::from(inner.height.saturating_sub(1)).max(1);
+    let style = match (&operation.end, &operation.waiting) {
+        (Some((End::Done, _)), _) => theme.good,
+        (Some(_), _) => theme.bad,
+        (None, None) if !operation.stopping => theme.dim,
+        (None, _) => theme.warning,
+    };
+    let mut whole = wrap(&standing(operation), inner.width.saturating_sub(2));
+    whole.truncate(usize::from(inner.height.saturating_sub(1)).max(1));
+    // Around the step that runs when not all fit; the last rows are for the state of the whole.
+    let room = usize::from(inner.height).saturating_sub(whole.len()).max(1);
     let first = done.saturating_sub(room / 2).min(lines.len().saturating_sub(room));
     let mut y = 0;
     for ((line, style), (_, standing)) in lines.iter().zip(&operation.steps).skip(first).take(room) {
@@ -116,12 +132,7 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         proof(canvas, row(inner, y), x + 2, standing, largest);
         y += 1;
     }
-    let (text, style) = match (&operation.end, &operation.waiting) {
-        (Some((End::Done, _)), _) => ("done".to_owned(), theme.good),
-        (Some((end, _)), _) => (end_line(end), theme.bad),
-        (None, _) if operation.stopping => (format!("stops {}", operation.safe_point()), theme.warning),
-        (None, Some(why)) => (format!("waits: {why}"), theme.warning),
-        (None, None) => (format!("x stops it {}", operation.safe_point()), theme.dim),
-    };
-    canvas.text(row(inner, y), 1, &text, style);
+    for (y, line) in (y..inner.height).zip(&whole) {
+        canvas.text(row(inner, y), 1, line, style);
+    }
 }

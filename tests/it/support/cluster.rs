@@ -62,6 +62,20 @@ impl TestCluster {
         self.try_etcdctl(args).unwrap_or_else(|e| panic!("etcdctl {args:?}: {e}"))
     }
 
+    /// The same, with something to read on its standard input.
+    pub fn etcdctl_with(&self, args: &[&str], input: &str) {
+        let mut child = Command::new(&self.binaries().etcdctl)
+            .env("ETCDCTL_API", "3")
+            .arg(format!("--endpoints={}", self.endpoints_text()))
+            .args(args)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success(), "etcdctl {args:?}");
+    }
+
     /// The same; the error in its words.
     pub fn try_etcdctl(&self, args: &[&str]) -> Result<String, String> {
         let binaries: &Binaries = self.binaries();

@@ -3,6 +3,8 @@
 pub mod certs;
 pub mod cluster;
 pub mod fake;
+pub mod operate;
+pub mod process;
 pub mod proxy;
 pub mod pty;
 pub mod watch;

@@ -1,6 +1,6 @@
 //! A TCP proxy that can be told to misbehave while connections are open.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,6 +17,8 @@ pub enum Fault {
     Delay(Duration),
     /// Connections are accepted, nothing passes.
     Blackhole,
+    /// What is asked passes, no answer comes back.
+    Deaf,
     /// Connections are closed, new ones as soon as they come.
     Cut,
 }
@@ -31,24 +33,40 @@ pub struct Proxy {
     /// Where it listens.
     pub address: String,
     fault: watch::Sender<Fault>,
+    target: Arc<OnceLock<String>>,
     task: JoinHandle<()>,
 }
 
 impl Proxy {
     /// Listens on a free loopback port and forwards to `target`.
     pub async fn to(target: String) -> Self {
+        let this = Self::unaimed().await;
+        this.aim(target);
+        this
+    }
+
+    /// Listens before it is known to whom: an address that can be advertised by a server that is not there yet.
+    pub async fn unaimed() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let fault = watch::Sender::new(Fault::Pass);
         let faults = fault.subscribe();
-        let target: Arc<str> = target.into();
+        let target = Arc::new(OnceLock::new());
+        let aimed_at = Arc::clone(&target);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                connections.spawn(forward(client, Arc::clone(&target), faults.clone()));
+                if let Some(target) = aimed_at.get() {
+                    connections.spawn(forward(client, String::clone(target), faults.clone()));
+                }
             }
         });
-        Self { address, fault, task }
+        Self { address, fault, target, task }
+    }
+
+    /// Tells an unaimed one to whom.
+    pub fn aim(&self, target: String) {
+        self.target.set(target).unwrap();
     }
 
     /// From now on, on open connections too.
@@ -63,15 +81,16 @@ impl Drop for Proxy {
     }
 }
 
-async fn forward(client: TcpStream, target: Arc<str>, faults: watch::Receiver<Fault>) {
+async fn forward(client: TcpStream, target: String, faults: watch::Receiver<Fault>) {
     let mut until = faults.clone();
     let cut = async move { until.wait_for(|f| *f == Fault::Cut).await.map(drop) };
     let relay = async move {
-        let server = TcpStream::connect(&*target).await?;
+        let server = TcpStream::connect(&target).await?;
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
-        tokio::try_join!(pump(from_client, to_server, faults.clone()), pump(from_server, to_client, faults))
-            .map(drop)
+        let asked = pump(from_client, to_server, faults.clone(), &[Fault::Blackhole]);
+        let answered = pump(from_server, to_client, faults, &[Fault::Blackhole, Fault::Deaf]);
+        tokio::try_join!(asked, answered).map(drop)
     };
     tokio::select! {
         _ = cut => {}
@@ -83,6 +102,7 @@ async fn pump(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
     mut faults: watch::Receiver<Fault>,
+    held_by: &[Fault],
 ) -> std::io::Result<()> {
     let mut bytes = vec![0; 32 << 10];
     loop {
@@ -95,7 +115,7 @@ async fn pump(
             tokio::time::sleep(pause).await;
         }
         // Held, not lost: TCP would deliver them after the partition as well.
-        let _ = faults.wait_for(|f| *f != Fault::Blackhole).await;
+        let _ = faults.wait_for(|f| !held_by.contains(f)).await;
         to.write_all(&bytes[..n]).await?;
     }
 }

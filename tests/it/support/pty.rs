@@ -49,6 +49,13 @@ impl Pty {
         Self::run(columns, rows, command, env)
     }
 
+    /// Another program, which becomes etcdtop.
+    pub fn program(columns: u16, rows: u16, program: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut command = CommandBuilder::new(program);
+        command.args(args);
+        Self::run(columns, rows, command, env)
+    }
+
     fn run(columns: u16, rows: u16, mut command: CommandBuilder, env: &[(&str, &str)]) -> Self {
         // Nothing of this machine's own configuration.
         for (name, value) in super::clean_environment() {
@@ -100,6 +107,14 @@ impl Pty {
     /// Waits until a text is on the screen.
     pub fn wait(&self, text: &str) -> String {
         self.wait_until(text, |screen| screen.contains(text))
+    }
+
+    /// The same for a text that may go over several lines, each with something else beside it: word by word, in order.
+    pub fn wait_words(&self, text: &str) -> String {
+        self.wait_until(text, |screen| {
+            let mut shown = screen.split_whitespace();
+            text.split(' ').all(|word| shown.any(|s| s.starts_with(word)))
+        })
     }
 
     /// Waits until the screen is as wanted.
