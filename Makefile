@@ -34,8 +34,9 @@ check: rust ## formatting, lints, then every test
 
 bench: build ## whole-program measurements beside htop, in one run
 	@scripts/fetch-tools demo
-	@export PROTOC="$$(scripts/fetch-tools --protoc-path)"; $(CARGO) build --release --locked --example bench
+	@export PROTOC="$$(scripts/fetch-tools --protoc-path)"; $(CARGO) build --release --locked --example bench --example roll
 	@target/release/examples/bench
+	@target/release/examples/roll --overhead
 
 bench-roll: build ## a rolling defragmentation of 1 GiB files beside etcdctl's, under writers
 	@scripts/fetch-tools demo

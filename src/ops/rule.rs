@@ -1,6 +1,9 @@
 //! The rules of etcd-defrag: `dbQuotaUsage > 0.8 || dbSize - dbSizeInUse > 200*1024*1024`. The same variables and
-//! operators; numbers are 64-bit floats, as there. Own code, of the size of an adapter: it names the place of a mistake and
-//! the variables there are, and a rule can do nothing but compare figures.
+//! operators; numbers are 64-bit floats, as there.
+//!
+//! Own code, of the size of an adapter. Of the crates for expressions evalexpr is AGPL, fasteval and meval are not kept any
+//! more, and exmex 0.20 says false to the rule above where it is true (its `||` does not bind weaker than `>`) and knows no
+//! `!`. This one names the place of a mistake and the variables there are, and a rule can do nothing but compare figures.
 
 use std::fmt;
 
