@@ -24,23 +24,42 @@ use tokio::task::JoinSet;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// The size of a value, and how many there are in all: about a gigabyte.
+/// The size of a value.
 const VALUE: usize = 64 << 10;
-const PUTS: usize = 16_384;
-/// Each key is written so often; only its newest value is kept.
-const ROUNDS: usize = 5;
+
+/// How much to write.
+#[derive(Clone, Copy)]
+struct Fill {
+    /// Values in all: about a gigabyte unless `--puts` says otherwise.
+    puts: usize,
+    /// Each key is written so often, and only its newest value is kept; `--rounds`.
+    rounds: usize,
+}
+
+impl Fill {
+    fn from_args() -> Result<Self> {
+        let args: Vec<_> = std::env::args().collect();
+        let value = |flag: &str, default: usize| match args.iter().position(|a| a == flag) {
+            Some(at) => {
+                args.get(at + 1).ok_or("a number is missing")?.parse().map_err(Box::<dyn Error>::from)
+            }
+            None => Ok(default),
+        };
+        Ok(Self { puts: value("--puts", 16_384)?, rounds: value("--rounds", 5)? })
+    }
+}
 
 /// Fills the files, and drops all history: a fifth stays in use.
-async fn fragment(cluster: &Cluster, puts: usize) -> Result<()> {
+async fn fragment(cluster: &Cluster, fill: Fill) -> Result<()> {
     let endpoint = cluster.endpoints()[0].raw().to_owned();
     let mut tasks = JoinSet::new();
     for worker in 0..16_usize {
         let mut client = Client::connect([endpoint.clone()], None).await?;
         tasks.spawn(async move {
             let mut value = vec![0_u8; VALUE];
-            for i in (worker..puts).step_by(16) {
+            for i in (worker..fill.puts).step_by(16) {
                 value[..8].copy_from_slice(&(i as u64).to_le_bytes());
-                client.put(format!("/f/{}", i % (puts / ROUNDS)), value.clone(), None).await?;
+                client.put(format!("/f/{}", i % (fill.puts / fill.rounds)), value.clone(), None).await?;
             }
             Ok::<_, etcd_client::Error>(())
         });
@@ -223,9 +242,10 @@ async fn main() -> Result<()> {
     };
     let poll = Poll::start(options);
     if std::env::args().any(|a| a == "--overhead") {
-        fragment(&cluster, PUTS / 16).await?;
+        let small = Fill { puts: 1_024, rounds: 5 };
+        fragment(&cluster, small).await?;
         let theirs = etcdctl(&cluster, &poll).await?;
-        fragment(&cluster, PUTS / 16).await?;
+        fragment(&cluster, small).await?;
         let ours = ours(&cluster, &poll, false).await?;
         let beyond = ours.total.saturating_sub(ours.calls.iter().sum());
         println!(
@@ -236,10 +256,12 @@ async fn main() -> Result<()> {
         return Ok(());
     }
     let mut rows = Vec::new();
+    let fill = Fill::from_args()?;
     eprintln!(
-        "roll: etcd {}, about {} in {PUTS} puts",
+        "roll: etcd {}, about {} in {} puts",
         cluster.binaries().version,
-        Bytes((VALUE * PUTS) as u64)
+        Bytes((VALUE * fill.puts) as u64),
+        fill.puts
     );
     let idle = baseline(&cluster).await?;
     let idle: Vec<_> = idle.iter().map(|d| ms(*d)).collect();
@@ -248,7 +270,7 @@ async fn main() -> Result<()> {
     // each time in another order.
     for round in 0..4_usize {
         for turn in 0..3_usize {
-            fragment(&cluster, PUTS).await?;
+            fragment(&cluster, fill).await?;
             let variant = (round + turn) % 3;
             eprintln!("roll: round {round}, variant {variant}");
             let measured = match variant {

@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use super::lab::LabArgs;
+use super::snapshot::SnapshotCommand;
 use crate::config::Flags;
 
 /// The terminal cockpit for etcd.
@@ -88,6 +89,12 @@ pub enum Command {
     Status,
     /// A linearizable read through each member, with its latency (exit: 0 ok, 1 warning, 2 critical, 3 unknown)
     Health,
+    /// What a snapshot file holds, and whether it can be trusted
+    Snapshot {
+        /// What to do.
+        #[command(subcommand)]
+        command: SnapshotCommand,
+    },
     /// A real cluster on this machine, for training and for trying things
     Lab(LabArgs),
     /// Show the settings in force, or where the config file is looked for

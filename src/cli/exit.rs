@@ -7,6 +7,8 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Done.
     Done,
+    /// It failed; the message says what was done and what not.
+    Failed,
     /// Wrong usage or configuration.
     Usage,
     /// No member could be reached.
@@ -35,6 +37,7 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(match exit {
             Exit::Done => 0,
+            Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::Unreachable => 4,
             Exit::Plugin(found) => found as u8,

@@ -10,6 +10,7 @@ mod lab;
 mod logging;
 mod operations;
 mod shell;
+mod snapshot;
 mod status;
 mod table;
 
@@ -31,6 +32,7 @@ pub fn run(cli: &Cli) -> Result<Exit> {
             eprintln!("etcdtop: {report:#}");
             Ok(Exit::Plugin(exit::Plugin::Unknown))
         }),
+        Some(Command::Snapshot { command }) => snapshot::run(cli, command),
         Some(Command::Lab(args)) => lab::run(cli, args),
         Some(Command::Config { command }) => config_cmd::run(cli, command),
         Some(Command::Completions { shell }) => shell::completions(*shell),

@@ -10,13 +10,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("etcd", &["model"]),
     ("poll", &["etcd", "model"]),
     ("diagnose", &["poll", "model"]),
+    ("snapshot", &["model"]),
     ("lab", &["etcd", "model"]),
     // What an operation goes by is what the screens show: the same poll.
     ("ops", &["etcd", "poll", "model"]),
     ("app", &["config", "diagnose", "ops", "poll", "model"]),
     ("ui", &["app", "config", "ops", "poll", "model"]),
     ("term", &["app"]),
-    ("cli", &["app", "config", "diagnose", "etcd", "lab", "model", "ops", "poll", "term", "ui"]),
+    ("cli", &["app", "config", "diagnose", "etcd", "lab", "model", "ops", "poll", "snapshot", "term", "ui"]),
 ];
 
 fn sources(below: &Path) -> Vec<PathBuf> {

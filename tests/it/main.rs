@@ -12,4 +12,5 @@ mod house;
 mod matrix;
 mod operating;
 mod ops;
+mod snapshot;
 mod support;

@@ -62,11 +62,21 @@ impl TestCluster {
         self.try_etcdctl(args).unwrap_or_else(|e| panic!("etcdctl {args:?}: {e}"))
     }
 
+    fn command(&self) -> Command {
+        let binaries: &Binaries = self.binaries();
+        let mut command = Command::new(&binaries.etcdctl);
+        if binaries.is("3.4") {
+            // Later ones know no other, and warn of it.
+            command.env("ETCDCTL_API", "3");
+        }
+        command.arg(format!("--endpoints={}", self.endpoints_text()));
+        command
+    }
+
     /// The same, with something to read on its standard input.
     pub fn etcdctl_with(&self, args: &[&str], input: &str) {
-        let mut child = Command::new(&self.binaries().etcdctl)
-            .env("ETCDCTL_API", "3")
-            .arg(format!("--endpoints={}", self.endpoints_text()))
+        let mut child = self
+            .command()
             .args(args)
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::null())
@@ -78,10 +88,8 @@ impl TestCluster {
 
     /// The same; the error in its words.
     pub fn try_etcdctl(&self, args: &[&str]) -> Result<String, String> {
-        let binaries: &Binaries = self.binaries();
         let tls = &self.access().tls;
-        let mut command = Command::new(&binaries.etcdctl);
-        command.env("ETCDCTL_API", "3").arg(format!("--endpoints={}", self.endpoints_text()));
+        let mut command = self.command();
         for (flag, file) in [("cacert", &tls.cacert), ("cert", &tls.cert), ("key", &tls.key)] {
             command.args(file.as_ref().map(|f| format!("--{flag}={}", f.display())));
         }

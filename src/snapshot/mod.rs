@@ -1,0 +1,16 @@
+//! The snapshot file, read by itself: no network, no screen, and memory that does not grow with the file.
+//!
+//! [`Snapshot::open`] finds its size, its trailer and the meta page that counts. [`examine`] reads it all: what
+//! `etcdutl snapshot status` tells, and, on demand, everything that can be wrong with it.
+
+pub mod bolt;
+mod examine;
+mod file;
+pub mod mvcc;
+mod tree;
+
+pub use examine::{Depth, Examined, Status, examine};
+pub use file::{Check, Damage, Reader, Snapshot, SnapshotError, TRAILER};
+
+#[cfg(test)]
+mod tests;

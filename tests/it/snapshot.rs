@@ -1,0 +1,136 @@
+//! Snapshot files of real clusters, beside what etcdutl tells of them.
+
+use std::path::Path;
+use std::process::Command;
+
+use etcdtop::lab::{Binaries, Spec};
+use serde_json::{Value, json};
+
+use crate::cli::{json as stdout_json, run};
+use crate::support::cluster::TestCluster;
+
+/// `snapshot status` of an etcdutl (of etcdctl before there was one).
+fn theirs(version: &str, file: &Path) -> Value {
+    let binaries = Binaries::find(Some(version)).unwrap();
+    let program =
+        if version == "3.4" { binaries.etcdctl.clone() } else { binaries.etcdctl.with_file_name("etcdutl") };
+    let output = Command::new(program)
+        .env("ETCDCTL_API", "3")
+        .args(["snapshot", "status", "-w", "json"])
+        .arg(file)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{version}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Ours is theirs, of every version of the tool.
+fn agrees(file: &Path, what: &str) -> Value {
+    let path = file.to_str().unwrap();
+    let ours = stdout_json(&run(&["snapshot", "status", path, "-o", "json"]));
+    for version in ["3.4", "3.5", "3.6", "3.7"] {
+        let theirs = theirs(version, file);
+        let keys = if matches!(version, "3.4" | "3.5") { "totalEntries" } else { "totalKey" };
+        let same =
+            [("hash", "hash"), ("revision", "revision"), ("totalSize", "totalSize"), (keys, "totalKey")];
+        for (our, their) in same {
+            assert_eq!(ours[our], theirs[their], "{what}: {our} beside etcdutl {version}: {ours} {theirs}");
+        }
+        if let Some(version) = theirs.get("version") {
+            assert_eq!(&ours["version"], version, "{what}");
+        }
+    }
+    let verified = stdout_json(&run(&["snapshot", "verify", path, "-o", "json"]));
+    assert_eq!((&verified["whole"], &verified["damages"]), (&json!(true), &json!([])), "{what}");
+    assert_eq!(verified["status"], ours, "{what}");
+    ours
+}
+
+async fn agrees_with_etcdutl(version: &str) {
+    let cluster =
+        TestCluster::start(Spec { members: 1, version: Some(version.into()), ..Spec::default() }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let save = |name: &str, user: &[&str]| {
+        let file = folder.path().join(name);
+        let mut args = vec!["snapshot", "save", file.to_str().unwrap()];
+        args.extend(user);
+        cluster.etcdctl(&args);
+        file
+    };
+    agrees(&save("empty.db", &[]), &format!("{version}, empty"));
+    // Revisions, tombstones, a key that came back, leases, values of every size, keys with any byte.
+    let puts: Vec<_> = (0..120).map(|i| format!("put /registry/pods/default/p{i} \"{i}\"")).collect();
+    for _ in 0..20 {
+        cluster.etcdctl_with(&["txn"], &format!("\n{}\n\n\n", puts.join("\n")));
+    }
+    cluster.etcdctl(&["del", "/registry/pods/default/p1", "/registry/pods/default/p3"]);
+    cluster.etcdctl(&["put", "/registry/pods/default/p2", "again"]);
+    let lease = cluster.etcdctl(&["lease", "grant", "600"]);
+    let lease = lease.split_whitespace().nth(1).unwrap();
+    cluster.etcdctl(&["put", "--lease", lease, "leased", "x"]);
+    cluster.etcdctl(&["put", "size-0", ""]);
+    for size in [1, 4_000, 4_096, 70_000, 1_000_000] {
+        cluster.etcdctl_with(&["put", &format!("size-{size}")], &"v".repeat(size));
+    }
+    cluster.etcdctl_with(&["put", "\u{1}\u{7f}\u{202e}key"], "x");
+    let ours = agrees(&save("full.db", &[]), &format!("{version}, full"));
+    assert!(ours["totalKey"].as_u64() < ours["totalEntries"].as_u64(), "{ours}");
+    cluster.etcdctl(&["compact", "15"]);
+    agrees(&save("compacted.db", &[]), &format!("{version}, compacted"));
+    for args in [&["user", "add", "root:pw"][..], &["role", "add", "r"], &["auth", "enable"]] {
+        if args[0] == "auth" {
+            if version == "3.4" {
+                cluster.etcdctl(&["role", "add", "root"]);
+            }
+            cluster.etcdctl(&["user", "grant-role", "root", "root"]);
+        }
+        cluster.etcdctl(args);
+    }
+    agrees(&save("auth.db", &["--user", "root:pw"]), &format!("{version}, auth"));
+    // A member's own file, while it runs: no checksum, and said to be so.
+    let raw = cluster.folder().join("m1/member/snap/db");
+    let copy = folder.path().join("raw");
+    std::fs::copy(&raw, &copy).unwrap();
+    let shown = run(&["snapshot", "status", copy.to_str().unwrap()]);
+    assert!(shown.all().contains("raw db file, no checksum"), "{}", shown.all());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_of_3_4_are_read_as_etcdutl_reads_them() {
+    agrees_with_etcdutl("3.4").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_of_3_5_are_read_as_etcdutl_reads_them() {
+    agrees_with_etcdutl("3.5").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_of_3_6_are_read_as_etcdutl_reads_them() {
+    agrees_with_etcdutl("3.6").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_of_3_7_are_read_as_etcdutl_reads_them() {
+    agrees_with_etcdutl("3.7").await;
+}
+
+#[test]
+fn a_damaged_file_is_1_and_names_check_and_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.db");
+    let whole = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/snapshot-3.6.db")).unwrap();
+    let mut bytes = whole.clone();
+    bytes[5 * 4096] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    for command in ["status", "verify"] {
+        let output = run(&["snapshot", command, file.to_str().unwrap()]);
+        assert_eq!(output.code, 1, "{}", output.all());
+        assert!(output.all().contains("page: page 5: says of itself to be page 4"), "{}", output.all());
+    }
+    std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    let output = run(&["snapshot", "verify", file.to_str().unwrap()]);
+    assert!(output.code == 1 && output.all().contains("it was cut"), "{}", output.all());
+    let output = run(&["snapshot", "verify", "/nonexistent/x.db"]);
+    assert!(output.code == 1 && output.all().contains("/nonexistent/x.db: No such file"), "{}", output.all());
+}
