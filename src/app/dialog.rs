@@ -129,8 +129,17 @@ impl Dialog {
         fields
     }
 
-    /// Takes a key.
-    pub fn key(&mut self, key: Key) -> Answer {
+    /// When what it shows was seen.
+    #[must_use]
+    pub fn seen_at(&self) -> Timestamp {
+        self.frozen.view.at
+    }
+
+    /// Takes a key. `in_burst`: it came with others, as fast as a paste does where the terminal does not mark it.
+    pub fn key(&mut self, key: Key, in_burst: bool) -> Answer {
+        if in_burst && key.code == KeyCode::Enter && self.focus == Focus::Run {
+            return Answer::Refused("that came as fast as a paste: press enter again".into());
+        }
         match key.code {
             KeyCode::Esc => return Answer::Close,
             KeyCode::Tab | KeyCode::Down => self.step(1),
@@ -198,7 +207,11 @@ impl Dialog {
             return Some(format!("there is nothing to do: {}", self.plan.skipped.join("; ")));
         }
         let name = self.asks_for()?;
-        (self.typed.value().trim() != name).then(|| format!("type {name} first"))
+        match self.typed.value().trim() {
+            typed if typed == name => None,
+            "" => Some(format!("type {name} first")),
+            _ => Some(format!("that is not {name}")),
+        }
     }
 
     fn toggle(&mut self) -> bool {
@@ -266,5 +279,10 @@ fn make(request: &Request, frozen: &Frozen, snapshot_first: bool) -> Result<Plan
             proof_key: &frozen.proof_key,
         },
     )?;
-    Ok(Plan { continues: frozen.continues.clone(), ..plan })
+    let mut plan = Plan { continues: frozen.continues.clone(), ..plan };
+    if plan.continues.is_some() {
+        plan.consequences
+            .insert(0, "Goes on with what is left of the operation that was interrupted.".into());
+    }
+    Ok(plan)
 }

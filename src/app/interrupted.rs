@@ -11,7 +11,7 @@ const RULE: &str = "interrupted";
 /// What is left of the operation that was interrupted, or why nothing is.
 pub(super) fn rest(state: &State, view: &ClusterView) -> Option<Result<Request, String>> {
     let past = &state.changes.past;
-    past.open().filter(|_| past.running_elsewhere().is_none()).map(|open| open.rest(view))
+    past.open().filter(|_| past.running_elsewhere().is_none()).map(|open| past.rest(open, view))
 }
 
 /// Takes what the journal tells.
@@ -48,7 +48,7 @@ fn finding(state: &State, view: &ClusterView) -> Option<Finding> {
     }
     let open = state.changes.past.open()?;
     let key = state.keymap.first(super::ActionId::GoOn);
-    let (severity, left, next) = match open.rest(view) {
+    let (severity, left, next) = match state.changes.past.rest(open, view) {
         Ok(_) => (Severity::Warning, String::new(), format!("{key}  go on with what is left of it")),
         Err(why) => (Severity::Note, format!("; nothing of it is left to do: {why}"), "nothing".to_owned()),
     };

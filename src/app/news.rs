@@ -7,7 +7,8 @@ use super::state::State;
 use crate::diagnose;
 use crate::model::event::{EventKind, between};
 use crate::model::verdict::judge;
-use crate::model::{ClusterView, Event, Finding, Severity};
+use crate::model::{ClusterView, Event, Finding, MemberState, Severity};
+use crate::ops::plan::Action;
 
 /// Entries kept in the timeline.
 const TIMELINE: usize = 1_000;
@@ -29,7 +30,31 @@ pub(super) fn on_view(state: &mut State, view: Arc<ClusterView>) {
     state.live = live;
 }
 
+/// A member that we rewrite answers nothing, and is neither hung nor slow: we did that.
+fn with_our_rewrite(state: &State, view: Arc<ClusterView>) -> Arc<ClusterView> {
+    let rewritten =
+        state.changes.running().and_then(|o| o.current()).and_then(|(_, step, since)| match step.action {
+            Action::Defragment { member } => Some((member, since)),
+            _ => None,
+        });
+    let Some((member, since)) = rewritten else { return view };
+    let silent = |m: &crate::model::MemberView| {
+        m.id == Some(member) && matches!(m.state, MemberState::Hung | MemberState::Slow)
+    };
+    if !view.members.iter().any(silent) {
+        return view;
+    }
+    let mut view = ClusterView::clone(&view);
+    for m in view.members.iter_mut().filter(|m| silent(m)) {
+        m.state = MemberState::Defragmenting;
+        m.since = since;
+        m.detail = Some("its file is rewritten; it answers again when that ends".into());
+    }
+    Arc::new(view)
+}
+
 fn take_view(state: &mut State, view: Arc<ClusterView>) {
+    let view = with_our_rewrite(state, view);
     state.now = view.at;
     state.history.push(&view);
     let findings = diagnose::findings(&view, &state.history);

@@ -12,7 +12,7 @@ use super::update::Effect;
 use crate::model::{MemberId, Role, Severity};
 use crate::ops::journal::{End, Figures, StepEnd};
 use crate::ops::past::History;
-use crate::ops::plan::{Action, Keep, Plan, Request, Step};
+use crate::ops::plan::{Action, Keep, Plan, Request, Step, Verify};
 use crate::ops::{OpEvent, Progress};
 
 /// How a step stands.
@@ -22,6 +22,8 @@ pub enum Standing {
     Ahead,
     /// It runs, since then.
     Runs(Timestamp),
+    /// Its call is over, after so many milliseconds; what must hold after it is waited for.
+    Settles(StepEnd, Option<u64>),
     /// It ended.
     Ended(StepEnd, Figures),
 }
@@ -80,8 +82,12 @@ impl Operation {
     #[must_use]
     pub fn safe_point(&self) -> String {
         match self.current() {
-            Some((_, step, _)) => format!("after {}", step.title),
-            None => "now".into(),
+            Some((_, step, _)) if step.action.changes() => format!("after {}", step.title),
+            Some(_) => "now; what came so far is removed".into(),
+            None => match self.steps.iter().find(|(_, s)| matches!(s, Standing::Settles(..))) {
+                Some((step, _)) => format!("after {}", step.title),
+                None => "now".into(),
+            },
         }
     }
 
@@ -97,6 +103,12 @@ impl Operation {
                 if let Some((s, standing)) = self.steps.get_mut(step) {
                     self.log.push((at, s.title.clone()));
                     *standing = Standing::Runs(at);
+                }
+            }
+            OpEvent::Answered { step, end, took_ms } => {
+                self.waiting = None;
+                if let Some((_, standing)) = self.steps.get_mut(step) {
+                    *standing = Standing::Settles(end, took_ms);
                 }
             }
             OpEvent::Reordered(steps) => {
@@ -193,21 +205,25 @@ pub(super) fn open(state: &mut State, id: ActionId) {
     let folder = state.changes.snapshots.clone();
     let request = match id {
         ActionId::Compact => Ok(Request::Compact(Keep::Last(KEEP))),
+        ActionId::Defragment if selected.is_some_and(|m| m.role == Role::Learner) => {
+            Err("a learner takes no defragmentation")
+        }
         ActionId::Defragment => selected.and_then(|m| m.id).map_or(Err("no member is selected"), |member| {
             Ok(Request::Defragment { members: vec![member], move_leader: false, rule: None })
         }),
         ActionId::Roll => Ok(Request::Defragment { members: Vec::new(), move_leader: false, rule: None }),
-        ActionId::Snapshot => Ok(Request::Snapshot { member: None, folder }),
+        ActionId::Snapshot => {
+            Ok(Request::Snapshot { member: None, folder, name: None, verify: Verify::Full })
+        }
         ActionId::Disarm => Ok(Request::Disarm),
         ActionId::MoveLeader => {
-            // The selected member; when that leads, the nearest follower.
-            let followers =
-                || state.view.members.iter().filter(|m| m.role == Role::Follower && m.state.serves());
-            let target = selected
-                .filter(|m| m.role == Role::Follower)
-                .or_else(|| followers().min_by_key(|m| m.latency))
-                .and_then(|m| m.id);
-            target.map(|to| Request::MoveLeader { to }).ok_or("there is no follower that could lead")
+            // Nobody but the member that was picked.
+            match selected.and_then(|m| Some((m.role, m.id?))) {
+                Some((Role::Leader, _)) => Err("it leads already: select the member that is to lead"),
+                Some((Role::Learner, _)) => Err("a learner does not vote, and cannot lead"),
+                Some((_, to)) => Ok(Request::MoveLeader { to }),
+                None => Err("no member is selected"),
+            }
         }
         ActionId::GoOn => match super::interrupted::rest(state, &view) {
             Some(Ok(rest)) => Ok(rest),
@@ -222,7 +238,10 @@ pub(super) fn open(state: &mut State, id: ActionId) {
         cluster_name: state.access.name.clone(),
         rates: state.changes.past.rates.clone(),
         last_snapshot: state.changes.past.last_snapshot,
-        busy: state.changes.running().map(|o| o.plan.title.clone()),
+        busy: state.changes.running().map(|o| o.plan.title.clone()).or_else(|| {
+            let (past, holder) = state.changes.past.running_elsewhere()?;
+            Some(format!("{}, in another etcdtop ({holder})", past.title))
+        }),
         snapshots: state.changes.snapshots.clone(),
         proof_key: state.changes.proof_key.clone(),
         continues: (id == ActionId::GoOn)
@@ -238,7 +257,7 @@ pub(super) fn open(state: &mut State, id: ActionId) {
 /// A key while a dialog is open.
 pub(super) fn in_dialog(state: &mut State, key: Key) -> Vec<Effect> {
     let Some(Overlay::Plan(dialog)) = &mut state.overlay else { return Vec::new() };
-    match dialog.key(key) {
+    match dialog.key(key, state.burst) {
         Answer::Open => Vec::new(),
         Answer::Close => {
             state.overlay = None;

@@ -156,6 +156,8 @@ pub struct State {
     pub findings: Vec<Finding>,
     /// What was noticed about the settings before the start: findings that no poll makes come or go.
     pub notices: Vec<Finding>,
+    /// The key that is taken came with several others at once.
+    pub burst: bool,
     /// The verdict of that view.
     pub verdict: Verdict,
     /// The newest picture while the one on screen is frozen.
@@ -220,6 +222,7 @@ impl State {
             view,
             findings: Vec::new(),
             notices: Vec::new(),
+            burst: false,
             verdict,
             live: None,
             recent: BTreeMap::new(),

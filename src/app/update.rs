@@ -92,7 +92,19 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
             state.changes.leaving = false;
             state.changes.operation = Some(*operation);
         }
-        Msg::Refused(why) => state.say(why, true),
+        Msg::Refused(why) => {
+            let (severity, kind) =
+                (crate::model::Severity::Warning, crate::model::event::EventKind::Operation);
+            let line = format!("refused: {why}");
+            state.timeline.push_back(crate::model::Event {
+                at: state.clock,
+                severity,
+                kind,
+                member: None,
+                line,
+            });
+            state.say(why, true);
+        }
         Msg::View(view) => news::on_view(state, view),
         Msg::Tick(now) => {
             state.clock = now;
@@ -285,7 +297,11 @@ fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
         ActionId::PreviousMember => select_by(state, -1),
         ActionId::Open => show(state, Screen::Member),
         ActionId::Back => {
-            if state.filter.input.value().is_empty() {
+            let over = state.changes.operation.as_ref().is_some_and(|o| !o.runs());
+            if state.screen == Screen::Overview && over {
+                // What ended is read; view 5 goes on telling it.
+                state.changes.operation = None;
+            } else if state.filter.input.value().is_empty() {
                 show(state, Screen::Overview);
             } else {
                 state.filter = super::state::Filter::default();

@@ -15,6 +15,7 @@ use super::args::Cli;
 use super::connect::{METRICS_EVERY, access, patience, poll_options, settings};
 use super::exit::Exit;
 use super::operations::Runner;
+use crate::app::operation::end_line;
 use crate::app::state::{Access, Look};
 use crate::app::update::next_deadline;
 use crate::app::{Effect, Keymap, Msg, State, update};
@@ -28,6 +29,12 @@ use crate::ui;
 
 /// Two frames are at least so far apart, unless a key was pressed.
 const FRAME: Duration = Duration::from_millis(33);
+
+/// How often it is looked whether another etcdtop wrote to the journal.
+const JOURNAL_EVERY: Duration = Duration::from_secs(3);
+
+/// Nobody types so many keys between two turns of the loop: more are a paste that the terminal did not mark.
+const BURST: usize = 3;
 
 /// What to open the dashboard on.
 pub(super) enum Opening {
@@ -107,14 +114,21 @@ pub(super) fn open(runtime: &Runtime, settings: &Settings, opening: Opening, acc
     state.changes.proof_key = format!("{}proof", settings.proof_prefix.value);
     runtime.block_on(async {
         // Before the terminal is taken: a signal from now on ends the loop in order.
-        let signals = Signals::listen()?;
+        let mut signals = Signals::listen()?;
         let guard = Guard::take()?;
         let mut this = Loop::new(state, depth, &guard, Runner::new(settings));
-        let outcome = this.run(opening, signals).await;
+        let outcome = this.run(opening, &mut signals).await;
+        let changes = &this.state.changes;
+        if let Some(operation) = changes.operation.as_ref().filter(|o| changes.leaving && !o.runs()) {
+            guard.release();
+            // Who left while it ran wants to know how it ended.
+            let end = operation.end.as_ref().map_or_else(String::new, |(end, _)| end_line(end));
+            println!("{}: {end}", operation.plan.title);
+        }
         // Whatever ended the loop, a terminal that is gone among it: a step that has begun is brought to its end.
         if this.runner.runs() {
             guard.release();
-            this.runner.finish("the program ends").await;
+            this.runner.finish(&mut signals).await;
         }
         outcome
     })
@@ -137,6 +151,8 @@ struct Loop<'a> {
     poll: Option<Poll>,
     dialer: Option<Dialer>,
     runner: Runner,
+    /// When it was last looked whether the journal has changed.
+    journal_read: Instant,
     /// When the last frame was drawn.
     drawn: Instant,
     /// When the next one is due, if something changed.
@@ -153,12 +169,13 @@ impl<'a> Loop<'a> {
             poll: None,
             dialer: None,
             runner,
+            journal_read: Instant::now(),
             drawn: Instant::now(),
             due: None,
         }
     }
 
-    async fn run(&mut self, opening: Opening, mut signals: Signals) -> Result<Exit> {
+    async fn run(&mut self, opening: Opening, signals: &mut Signals) -> Result<Exit> {
         let this = self;
         // The first frame, before anything is connected.
         this.draw()?;
@@ -179,6 +196,8 @@ impl<'a> Loop<'a> {
                 biased;
                 signal = signals.next() => match signal {
                     Signal::End(number) => return Ok(Exit::Signal(number)),
+                    // As the key: an operation must not stand still with us.
+                    Signal::Suspend if this.runner.runs() => {}
                     Signal::Suspend => this.suspend()?,
                     Signal::Continue => {
                         this.retake()?;
@@ -188,13 +207,16 @@ impl<'a> Loop<'a> {
                     None => return Ok(Exit::Signal(1)), // the terminal is gone, as with SIGHUP
                     Some(first) => {
                         // What is ready is taken whole, then drawn once: a held key must not queue up frames.
-                        let mut msg = Some(first);
+                        let mut ready = vec![first];
+                        while let Some(next) = input.ready().await {
+                            ready.push(next);
+                        }
                         this.take(Msg::Tick(Timestamp::now()))?;
-                        while let Some(next) = msg {
-                            if let Some(exit) = this.take(next)? {
+                        this.state.burst = ready.iter().filter(|m| matches!(m, Msg::Key(_))).count() > BURST;
+                        for msg in ready {
+                            if let Some(exit) = this.take(msg)? {
                                 return Ok(exit);
                             }
-                            msg = input.ready().await;
                         }
                         this.draw()?;
                     }
@@ -221,6 +243,13 @@ impl<'a> Loop<'a> {
                         let view = Arc::clone(&views.borrow_and_update());
                         let before = this.state.view.cluster_id;
                         this.take(Msg::View(view))?;
+                        // Another etcdtop may have begun something.
+                        if this.journal_read.elapsed() >= JOURNAL_EVERY
+                            && let Some(cluster) = this.state.view.cluster_id
+                        {
+                            this.journal_read = Instant::now();
+                            this.runner.read_if_changed(cluster);
+                        }
                         if let Some(cluster) = this.state.view.cluster_id.filter(|c| before != Some(*c)) {
                             this.runner.read(cluster);
                         }
@@ -320,7 +349,7 @@ impl<'a> Loop<'a> {
                         update(&mut self.state, Msg::Refused(why));
                     }
                 }
-                Effect::StopOperation => self.runner.stop("somebody asked for it"),
+                Effect::StopOperation => self.runner.stop("x was pressed", true),
                 Effect::ReadJournal => {
                     if let Some(cluster) = self.state.view.cluster_id {
                         self.runner.read(cluster);

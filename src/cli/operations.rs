@@ -1,6 +1,7 @@
 //! The operation that runs beside the dashboard: started from a confirmed plan, told about in messages, and never left
 //! half-done because a terminal went away.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -13,10 +14,11 @@ use crate::config::{HangUp, Settings};
 use crate::etcd::Dialer;
 use crate::model::ClusterId;
 use crate::ops::journal::{self, End, Journal, JournalError};
-use crate::ops::past::{self, History};
+use crate::ops::past::{self, History, PROGRAM_ENDS};
 use crate::ops::world::Live;
-use crate::ops::{Confirmed, Engine, Limits, Mode, OpEvent, Plan, Progress, confirm, save};
+use crate::ops::{Confirmed, Engine, Limits, Mode, OpEvent, Plan, Progress, Stop, confirm, save};
 use crate::poll::Poll;
+use crate::term::{Signal, Signals};
 
 /// Starts, watches and stops operations.
 pub(super) struct Runner {
@@ -25,7 +27,9 @@ pub(super) struct Runner {
     on_hangup: HangUp,
     starting: Option<Starting>,
     running: Option<Running>,
-    reading: Option<JoinHandle<History>>,
+    reading: Option<JoinHandle<Option<(past::State, History)>>>,
+    /// What the journal was when it was read last.
+    known: Option<past::State>,
 }
 
 /// A confirmed plan that waits for its journal: the disk may take its time.
@@ -38,7 +42,7 @@ struct Starting {
 struct Running {
     events: mpsc::UnboundedReceiver<OpEvent>,
     progress: watch::Receiver<Progress>,
-    stop: watch::Sender<Option<String>>,
+    stop: watch::Sender<Option<Stop>>,
     task: JoinHandle<End>,
 }
 
@@ -55,7 +59,7 @@ impl Runner {
         };
         let on_hangup = settings.on_hangup.value;
         let journals = journal::folder(&env);
-        Self { mode, journals, on_hangup, starting: None, running: None, reading: None }
+        Self { mode, journals, on_hangup, starting: None, running: None, reading: None, known: None }
     }
 
     /// Begins to start a plan; that it runs, or why it cannot, [`Self::next`] tells.
@@ -103,72 +107,115 @@ impl Runner {
         self.running.is_some()
     }
 
-    /// Asks it to stop at its next safe point.
-    pub(super) fn stop(&self, why: &str) {
+    /// Asks it to stop at its next safe point; `at_once`: in the middle of a snapshot, too.
+    pub(super) fn stop(&self, why: &str, at_once: bool) {
         if let Some(running) = &self.running {
-            running.stop.send_replace(Some(why.to_owned()));
+            running.stop.send_replace(Some(Stop { why: why.to_owned(), at_once }));
         }
     }
 
     /// Reads the journal of a cluster, beside the loop.
     pub(super) fn read(&mut self, cluster: ClusterId) {
-        let Some(folder) = self.journals.clone() else { return };
+        self.known = None;
+        self.read_if_changed(cluster);
+    }
+
+    /// The same, but tells nothing when it is as it was when it was read last.
+    pub(super) fn read_if_changed(&mut self, cluster: ClusterId) {
+        // While an operation of our own runs, its end reads it; a folder that hangs is waited for once.
+        let (Some(folder), None) = (self.journals.clone(), &self.reading) else { return };
+        let known = self.known.clone();
         self.reading = Some(spawn_blocking(move || {
+            let state = past::state(&folder, cluster);
+            if known.as_ref() == Some(&state) {
+                return None;
+            }
             let mut history = past::read(&folder, cluster);
             history.swept = save::sweep(&history);
-            history
+            Some((state, history))
         }));
     }
 
     /// What there is to tell next; never anything while nothing runs.
     pub(super) async fn next(&mut self) -> Msg {
-        if let Some(reading) = &mut self.reading {
-            let history = reading.await.unwrap_or_default();
-            self.reading = None;
-            return Msg::Journal(Box::new(history));
-        }
-        if let Some(starting) = &mut self.starting {
-            let opened = (&mut starting.journal).await;
-            let opened = opened.map_err(|e| e.to_string()).and_then(|j| j.map_err(|e| e.to_string()));
-            return match (self.starting.take(), opened) {
-                (Some(Starting { confirmed, world, .. }), Ok(journal)) => {
-                    Msg::Started(Box::new(self.run(confirmed, world, journal)))
+        loop {
+            // A folder that hangs, where the journal or a part is looked for, keeps nothing else from being told.
+            tokio::select! {
+                biased;
+                msg = next_of(&mut self.running) => return msg,
+                opened = async { (&mut self.starting.as_mut()?.journal).await.ok() }, if self.starting.is_some() => {
+                    return self.started(opened);
                 }
-                (_, Err(why)) => Msg::Refused(why),
-                (None, Ok(_)) => Msg::Refused("it was not confirmed any more".into()),
-            };
-        }
-        let Some(running) = &mut self.running else { return std::future::pending().await };
-        let event = tokio::select! {
-            biased;
-            event = running.events.recv() => event,
-            Ok(()) = running.progress.changed() => {
-                return Msg::Progress(*running.progress.borrow_and_update());
+                Some(read) = async { Some(self.reading.as_mut()?.await) }, if self.reading.is_some() => {
+                    self.reading = None;
+                    if let Ok(Some((state, history))) = read {
+                        self.known = Some(state);
+                        return Msg::Journal(Box::new(history));
+                    }
+                }
             }
-        };
-        let event = match event {
-            Some(event) => event,
-            // The engine is gone without a word: a defect of ours. What it did the members know.
-            None => OpEvent::Ended(End::Unknown(match (&mut running.task).await {
-                Ok(_) => "it ended without a word".to_owned(),
-                Err(e) => format!("internal error: {e}"),
-            })),
-        };
-        if matches!(event, OpEvent::Ended(_)) {
-            self.running = None;
         }
-        Msg::Operation(event)
+    }
+
+    /// The journal of a plan that was to be started is open, or not.
+    fn started(&mut self, opened: Option<Result<Journal, JournalError>>) -> Msg {
+        let Some(Starting { confirmed, world, .. }) = self.starting.take() else {
+            return Msg::Refused("nothing was to be started".into());
+        };
+        match opened {
+            Some(Ok(journal)) => Msg::Started(Box::new(self.run(confirmed, world, journal))),
+            Some(Err(e)) => Msg::Refused(e.to_string()),
+            None => Msg::Refused("internal error while the journal was opened".into()),
+        }
     }
 
     /// After the terminal is gone, or somebody wants the program to end: the running step is always brought to its end,
-    /// the whole plan only if that is what was asked for.
-    pub(super) async fn finish(&mut self, why: &str) {
+    /// the whole plan only if that is what was asked for. Another signal leaves a snapshot, which changes nothing.
+    pub(super) async fn finish(&mut self, signals: &mut Signals) {
         if self.on_hangup == HangUp::Step {
-            self.stop(why);
+            self.stop(PROGRAM_ENDS, false);
         }
-        if let Some(running) = self.running.take() {
-            // The journal has how it ended; nobody is left to be told.
-            let _ = running.task.await;
+        let Some(Running { mut task, stop, .. }) = self.running.take() else { return };
+        // The terminal may be gone: then nobody reads it.
+        let _ = writeln!(
+            std::io::stderr(),
+            "etcdtop: an operation runs: {}; a second signal leaves a snapshot",
+            if self.on_hangup == HangUp::Step {
+                "its step is brought to its end and written down first"
+            } else {
+                "on_hangup = \"finish\": it is carried out to its end first"
+            }
+        );
+        loop {
+            tokio::select! {
+                // The journal has how it ended; nobody is left to be told.
+                _ = &mut task => return,
+                signal = signals.next() => if matches!(signal, Signal::End(_)) {
+                    stop.send_replace(Some(Stop { why: PROGRAM_ENDS.to_owned(), at_once: true }));
+                }
+            }
         }
     }
+}
+
+/// What a running operation tells next; never anything while none runs.
+async fn next_of(running: &mut Option<Running>) -> Msg {
+    let Some(it) = running else { return std::future::pending().await };
+    let event = tokio::select! {
+        biased;
+        event = it.events.recv() => event,
+        Ok(()) = it.progress.changed() => return Msg::Progress(*it.progress.borrow_and_update()),
+    };
+    let event = match event {
+        Some(event) => event,
+        // The engine is gone without a word: a defect of ours. What it did the members know.
+        None => OpEvent::Ended(End::Unknown(match (&mut it.task).await {
+            Ok(_) => "it ended without a word".to_owned(),
+            Err(e) => format!("internal error: {e}"),
+        })),
+    };
+    if matches!(event, OpEvent::Ended(_)) {
+        *running = None;
+    }
+    Msg::Operation(event)
 }

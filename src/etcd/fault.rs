@@ -108,6 +108,12 @@ pub enum Fault {
         /// What it is.
         reason: String,
     },
+    /// Somebody did not want it any more.
+    #[error("{why}; nothing of it is left")]
+    Stopped {
+        /// Who.
+        why: String,
+    },
     /// A file of ours.
     #[error("{}", printable(.reason))]
     Disk {
@@ -144,6 +150,7 @@ impl Fault {
             | Self::NotEtcd { .. }
             | Self::WrongMember { .. }
             | Self::Disk { .. }
+            | Self::Stopped { .. }
             | Self::Rpc { .. } => MemberState::Failing,
         }
     }
@@ -170,6 +177,7 @@ impl Fault {
             Self::NotSent { .. }
             | Self::WrongMember { .. }
             | Self::Disk { .. }
+            | Self::Stopped { .. }
             | Self::Auth { .. }
             | Self::Learner
             | Self::NoLeader => false,
@@ -177,10 +185,34 @@ impl Fault {
         }
     }
 
+    /// Whether somebody else should have been asked, and nothing was done.
+    #[must_use]
+    pub fn was_for_another(&self) -> bool {
+        match self {
+            Self::NotSent { .. } | Self::NoLeader => true,
+            // MoveLeader, right after an election.
+            Self::Rpc { code: Code::FailedPrecondition, message } => message.contains("not leader"),
+            _ => false,
+        }
+    }
+
+    /// Whether it may be gone at the next try: a member that left, not a password that is wrong.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::NotSent { fault } => fault.may_pass(),
+            Self::Auth { .. } | Self::Tls { .. } | Self::WrongMember { .. } | Self::NotEtcd { .. } => false,
+            _ => true,
+        }
+    }
+
     /// Whether the connection is of no more use.
     #[must_use]
     pub const fn breaks_connection(&self) -> bool {
-        !matches!(self, Self::NoLeader | Self::Learner | Self::Disk { .. } | Self::Rpc { .. })
+        !matches!(
+            self,
+            Self::NoLeader | Self::Learner | Self::Disk { .. } | Self::Stopped { .. } | Self::Rpc { .. }
+        )
     }
 
     /// What a gRPC status from an etcd server means. The messages are etcd's own (api/v3rpc/rpctypes).

@@ -13,6 +13,9 @@ use super::permit::Permit;
 use super::stream::Dialer;
 use crate::model::{AlarmKind, Bytes, ClusterId, Endpoint, MemberId, Revision};
 
+/// The value of the key that proves a write.
+const PROOF: &str = "etcdtop: proof that the cluster takes writes";
+
 /// How long the question who answers may take.
 const WHO: Duration = Duration::from_secs(5);
 
@@ -94,39 +97,47 @@ impl Connection {
         self.change(permit, limit, call).await.map(drop)
     }
 
-    /// Puts a key that is not there yet and deletes it: proof that the cluster takes writes. `token` is the value that
-    /// tells our key from anybody else's, so that this can be done again when the outcome is not known.
+    /// Puts a key that is not there yet and deletes it: proof that the cluster takes writes. Its value tells that it is ours,
+    /// so that this can be done again when the outcome is not known, or when an earlier one was left behind.
     ///
     /// # Errors
     /// The fault; [`Fault::Rpc`] with `AlreadyExists` when the key is somebody's: then it is left alone. A key that could be
-    /// put and not deleted stays.
-    pub async fn prove_write(
-        &self,
-        permit: &Permit,
-        key: &str,
-        token: &str,
-        limit: Duration,
-    ) -> Result<(), Fault> {
+    /// put and not deleted stays, and the fault says so.
+    pub async fn prove_write(&self, permit: &Permit, key: &str, limit: Duration) -> Result<(), Fault> {
         let mut kv = self.kv();
         let absent = Compare::create_revision(key, CompareOp::Equal, 0);
         let put = Txn::new()
             .when([absent])
-            .and_then([TxnOp::put(key, token, None)])
+            .and_then([TxnOp::put(key, PROOF, None)])
             .or_else([TxnOp::get(key, None)]);
         let reply = self.change(permit, limit, async move { kv.txn(put).await }).await?;
         let ours = |r: &TxnOpResponse| match r {
-            TxnOpResponse::Get(got) => got.kvs().iter().any(|kv| kv.value() == token.as_bytes()),
+            TxnOpResponse::Get(got) => got.kvs().iter().any(|kv| kv.value() == PROOF.as_bytes()),
             _ => false,
         };
-        if !reply.succeeded() && !reply.op_responses().iter().any(ours) {
-            let message = format!("the key {key} exists: choose another --proof-prefix");
-            return Err(Fault::Rpc { code: tonic::Code::AlreadyExists, message });
+        if !reply.succeeded() {
+            if !reply.op_responses().iter().any(ours) {
+                let message = format!("the key {key} exists: choose another --proof-prefix");
+                return Err(Fault::Rpc { code: tonic::Code::AlreadyExists, message });
+            }
+            // Left behind by an earlier one, and no proof: this one is.
+            let mut kv = self.kv();
+            let put = Txn::new()
+                .when([Compare::value(key, CompareOp::Equal, PROOF)])
+                .and_then([TxnOp::put(key, PROOF, None)]);
+            self.change(permit, limit, async move { kv.txn(put).await }).await?;
         }
         let mut kv = self.kv();
         let delete = Txn::new()
-            .when([Compare::value(key, CompareOp::Equal, token)])
+            .when([Compare::value(key, CompareOp::Equal, PROOF)])
             .and_then([TxnOp::delete(key, None)]);
-        self.change(permit, limit, async move { kv.txn(delete).await }).await.map(drop)
+        let deleted = self.change(permit, limit, async move { kv.txn(delete).await }).await;
+        deleted.map(drop).map_err(|fault| match fault {
+            Fault::Rpc { code, message } => {
+                Fault::Rpc { code, message: format!("{message}; the key {key} is left behind") }
+            }
+            other => other,
+        })
     }
 
     /// `Maintenance.Snapshot`: changes nothing, so it takes no permit.

@@ -281,8 +281,10 @@ pub struct MemberView {
     pub metrics_before: Option<MetricsSample>,
     /// When the last scrape was received.
     pub metrics_at: Option<Timestamp>,
-    /// When the last scrape was asked for that came, or failed.
+    /// When that scrape was asked for: its figures are of later.
     pub metrics_asked: Option<Timestamp>,
+    /// When a scrape was asked for last that came, or failed.
+    pub scrape_asked: Option<Timestamp>,
     /// Why there are no metrics, if the last scrape failed.
     pub metrics_error: Option<ForeignText>,
     /// Its certificate, on TLS.
@@ -318,6 +320,7 @@ impl MemberView {
             metrics_before: None,
             metrics_at: None,
             metrics_asked: None,
+            scrape_asked: None,
             metrics_error: None,
             certificate: None,
             alarms: Vec::new(),

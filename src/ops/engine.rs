@@ -7,89 +7,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::event::{Limits, OpEvent, Progress, Stop};
 use super::gates::{self, Gate};
 use super::guard::Confirmed;
-use super::journal::{End, Entry, Figures, StepEnd};
+use super::journal::{self, End, Entry, Figures, StepEnd};
 use super::outcome::Lost;
 use super::plan::{Action, AfterFailure, Plan, Step};
 use super::seam::{Called, Look, Record, World};
 use crate::etcd::{Fault, Permit};
-use crate::model::{Bytes, ClusterId, ClusterView, MemberId};
-
-/// How far a step is, where that can be told truly; never a guess.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Progress {
-    /// Nothing is known but the time.
-    #[default]
-    Unknown,
-    /// So many bytes of a snapshot are in the file.
-    Bytes {
-        /// So many.
-        done: Bytes,
-        /// Of so many, about: the member goes on writing.
-        of: Option<Bytes>,
-    },
-}
-
-/// What the engine tells while it runs. A transition is never lost; how far a step is comes by [`Progress`].
-#[derive(Clone, Debug, PartialEq)]
-pub enum OpEvent {
-    /// It waits before or after a step, and why.
-    Waiting {
-        /// From 0.
-        step: usize,
-        /// For what.
-        why: String,
-    },
-    /// A step began.
-    Began {
-        /// From 0.
-        step: usize,
-        /// When.
-        at: Timestamp,
-    },
-    /// The remaining steps go in another order: the leader has changed.
-    Reordered(Vec<Step>),
-    /// A step ended.
-    StepEnded {
-        /// From 0.
-        step: usize,
-        /// How.
-        end: StepEnd,
-        /// Its figures.
-        figures: Figures,
-    },
-    /// The operation ended.
-    Ended(End),
-}
-
-/// Time limits of the engine.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// How long what a step needs may take to come about.
-    pub settle: Duration,
-    /// One call of a step; a defragmentation or compaction goes on behind it.
-    pub call: Duration,
-    /// How long a member whose outcome is unknown is watched.
-    pub watch: Duration,
-    /// Between two looks.
-    pub pause: Duration,
-    /// Looks in a row that must be good after a step.
-    pub good_looks: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            // OpenShift's operator gives a member 60 s to come back.
-            settle: Duration::from_secs(60),
-            call: Duration::from_secs(600),
-            watch: Duration::from_secs(1_800),
-            pause: Duration::from_millis(200),
-            good_looks: 2,
-        }
-    }
-}
+use crate::model::{ClusterId, ClusterView, MemberId};
 
 /// How often a plan is put into another order before one step: more, and the cluster is not fit for it.
 const REORDERS: usize = 8;
@@ -101,7 +27,7 @@ pub struct Engine<W, R, T> {
     record: R,
     tell: T,
     limits: Limits,
-    stop: watch::Receiver<Option<String>>,
+    stop: watch::Receiver<Option<Stop>>,
     progress: watch::Sender<Progress>,
 }
 
@@ -109,6 +35,29 @@ enum Passed {
     Yes(Arc<ClusterView>),
     No(String),
     Cancelled(String),
+}
+
+/// Whether a step may be done now.
+enum Ready<Way> {
+    /// Yes: the way, the look that says so, and when it began.
+    Yes { way: Way, view: Arc<ClusterView>, asked: Duration },
+    /// Nobody can be asked: nothing is sent.
+    Unreached(Arc<ClusterView>, Fault),
+    /// No.
+    No(String),
+    /// Somebody does not want it any more.
+    Cancelled(String),
+}
+
+/// A look that is older lets nothing be sent: less than an election takes.
+const LOOK_IS_OLD: Duration = Duration::from_secs(1);
+
+/// How closely to look before an action: what is counted afterwards is counted from there.
+const fn how(action: &Action) -> Look {
+    match action {
+        Action::Defragment { .. } | Action::Compact { .. } => Look::Closely,
+        _ => Look::Status,
+    }
 }
 
 /// How a gate is waited for.
@@ -128,7 +77,7 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         record: R,
         tell: T,
         limits: Limits,
-        stop: watch::Receiver<Option<String>>,
+        stop: watch::Receiver<Option<Stop>>,
         progress: watch::Sender<Progress>,
     ) -> Self {
         Self { world, record, tell, limits, stop, progress }
@@ -138,7 +87,11 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
     pub async fn run(mut self, confirmed: Confirmed, by: &str) -> End {
         let (plan, permit) = confirmed.into_parts();
         let at = self.world.now();
-        let end = match self.record.write(at, &plan.id, Entry::Confirmed { by, body: &plan }).await {
+        let end = match self
+            .record
+            .write(at, &plan.id, Entry::Confirmed { by, host: journal::host(), body: &plan })
+            .await
+        {
             Ok(()) => self.steps(&plan, &permit).await,
             Err(e) => End::Failed(format!("nothing was done: {e}")),
         };
@@ -154,11 +107,10 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         let mut steps = plan.steps.clone();
         let mut worst = None;
         for i in 0..steps.len() {
-            if let Some(why) = self.stop.borrow().clone() {
+            if let Some(why) = self.stopped() {
                 return End::Cancelled(format!("{why}, before {}", steps[i].title));
             }
-            let passed = self.admit(plan, &mut steps, i).await;
-            let end = self.step(plan, permit, i, &steps[i].clone(), passed).await;
+            let end = self.step(plan, permit, &mut steps, i).await;
             match end {
                 Ok(StepEnd::Done) => {}
                 Ok(StepEnd::Skipped(why)) if goes_on(plan, &steps[i]) => {
@@ -179,68 +131,132 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         worst.unwrap_or(End::Done)
     }
 
-    /// The gate before a step. A member that leads by now goes behind the others: which step is next is only known from
-    /// the very look that lets it pass.
-    async fn admit(&mut self, plan: &Plan, steps: &mut [Step], i: usize) -> Passed {
-        for _ in 0..REORDERS {
-            let action = steps[i].action.clone();
-            // What is counted afterwards is counted from here.
-            let counts = matches!(action, Action::Defragment { .. } | Action::Compact { .. });
-            let how = if counts { Look::Closely } else { Look::Status };
-            let patience = Patience { limit: self.limits.settle, looks: 1, how };
-            let passed =
-                self.pass(plan, i, |cluster, view| gates::before(cluster, &action, view), patience).await;
-            match &passed {
-                Passed::Yes(view) if leader_last(&mut steps[i..], view) => {
-                    (self.tell)(OpEvent::Reordered(steps.to_vec()));
+    /// Waits until a step may be done, finds the way, and looks once more when nothing but the call itself is left to do.
+    /// Until it was `announced` a member that leads by now goes behind the others. While nothing was sent it is tried again,
+    /// where any voter will do.
+    async fn ready(&mut self, plan: &Plan, steps: &mut [Step], i: usize, announced: bool) -> Ready<W::Way> {
+        let deadline = self.world.clock() + self.limits.settle * 2;
+        let mut reorders = 0;
+        loop {
+            let step = steps[i].clone();
+            let gate = |cluster, view: &ClusterView| gates::before(cluster, &step.action, view);
+            let mut way = None;
+            for how in [Look::Status, how(&step.action)] {
+                let asked = self.world.clock();
+                let patience = Patience { limit: self.limits.settle, looks: 1, how };
+                let view = match self.pass(plan, i, gate, patience).await {
+                    Passed::Yes(view) => view,
+                    Passed::No(why) => return Ready::No(why),
+                    Passed::Cancelled(why) => return Ready::Cancelled(why),
+                };
+                if let Some(why) = leads_unconfirmed(&step, &view) {
+                    return Ready::No(why);
                 }
-                _ => return passed,
+                if before_its_turn(&steps[i..], &view) {
+                    break;
+                }
+                if let Some(way) = way.take() {
+                    if self.world.clock().saturating_sub(asked) <= LOOK_IS_OLD {
+                        return Ready::Yes { way, view, asked };
+                    }
+                    // It was waited for: the way may be gone, and the look is not of now.
+                    break;
+                }
+                match self.world.reach(&step.action).await {
+                    Ok(found) => way = Some(found),
+                    Err(fault) => {
+                        let again = step.action.takes_any_voter() && fault.may_pass();
+                        if !again || self.world.clock() >= deadline {
+                            return Ready::Unreached(view, fault);
+                        }
+                        break;
+                    }
+                }
             }
+            let view = self.world.look(Look::Status).await;
+            if before_its_turn(&steps[i..], &view) {
+                reorders += 1;
+                if announced || reorders > REORDERS {
+                    return Ready::No("its member leads by now, and its turn comes last".into());
+                }
+                leader_last(&mut steps[i..]);
+                (self.tell)(OpEvent::Reordered(steps.to_vec()));
+            } else if self.world.clock() >= deadline {
+                let waited = crate::model::units::age(self.limits.settle * 2);
+                return Ready::No(format!(
+                    "no look was fresh when it was to be sent, for {waited}: is this machine asleep?"
+                ));
+            }
+            self.pause(Look::Status).await;
         }
-        Passed::No("the leader changes all the time".into())
     }
 
-    /// One step that was let pass, or not: announcement, call, outcome, gate.
+    /// One step: what must hold before, announcement, call, outcome, what must hold after.
     async fn step(
         &mut self,
         plan: &Plan,
         permit: &Permit,
+        steps: &mut [Step],
         i: usize,
-        step: &Step,
-        passed: Passed,
     ) -> Result<StepEnd, End> {
-        let before = match passed {
-            Passed::Yes(view) => view,
-            Passed::Cancelled(why) => return Err(End::Cancelled(format!("{why}, before {}", step.title))),
-            Passed::No(why) => return self.skip(plan, i, step, &why).await,
-        };
-        if let Some(why) = self.stop.borrow().clone() {
+        let ready = self.ready(plan, steps, i, false).await;
+        let step = &steps[i].clone();
+        if let Some(why) = self.stopped() {
             return Err(End::Cancelled(format!("{why}, before {}", step.title)));
         }
-        // A leader is only rewritten in place where the plan that was confirmed says so.
-        if let Action::Defragment { member } = step.action
-            && before.leader == Some(member)
-            && !step.as_leader
-        {
-            let name = before.name_of(member);
-            let why = format!("{name} leads by now, and the plan does not say that a leader is rewritten");
-            return self.skip(plan, i, step, &why).await;
-        }
+        let mut ready = match ready {
+            Ready::Cancelled(why) => return Err(End::Cancelled(format!("{why}, before {}", step.title))),
+            Ready::No(why) => return self.skip(plan, i, step, &why).await,
+            ready => ready,
+        };
         let began = self.world.now();
         self.write(began, plan, Entry::StepBegins { step: i + 1, body: step }).await?;
         (self.tell)(OpEvent::Began { step: i, at: began });
         self.progress.send_replace(Progress::default());
-        let called = self.send(plan, permit, i, step).await;
+        let (before, called) = loop {
+            match ready {
+                // What let it pass may be old by now: the journal's disk took its time, or this process was stopped.
+                Ready::Yes { asked, .. } if self.world.clock().saturating_sub(asked) > LOOK_IS_OLD => {
+                    ready = self.ready(plan, steps, i, true).await;
+                }
+                Ready::Yes { way, view, .. } => {
+                    let called = self.call(way, permit, &step.action).await;
+                    let again = step.action.takes_any_voter()
+                        && matches!(&called.outcome, Err(fault) if fault.was_for_another());
+                    if !again {
+                        break (view, called);
+                    }
+                    self.pause(Look::Status).await;
+                    ready = self.ready(plan, steps, i, true).await;
+                }
+                Ready::Unreached(view, fault) => {
+                    break (view, Called { via: None, took: Duration::ZERO, outcome: Err(fault) });
+                }
+                Ready::No(why) => return self.skip(plan, i, step, &why).await,
+                Ready::Cancelled(why) => {
+                    self.skip(plan, i, step, &why).await?;
+                    return Err(End::Cancelled(format!("{why}, before {}", step.title)));
+                }
+            }
+        };
+        let cut = match &called.outcome {
+            Err(Fault::Stopped { why }) => Some(why.clone()),
+            _ => None,
+        };
         let took_ms = Some(u64::try_from(called.took.as_millis()).unwrap_or(u64::MAX));
         let (end, took_ms, note) = match called.outcome {
             Ok(note) => (StepEnd::Done, took_ms, note),
             Err(fault) if fault.outcome_unknown() => {
-                let lost = Lost::new(called.via, fault, self.world.clock());
+                let since = self.world.clock().saturating_sub(called.took);
+                let lost = Lost::new(&step.action, called.via, fault, since);
                 // How long it took nobody said.
                 (self.find_out(permit, i, step, &before, lost).await, None, None)
             }
             Err(fault) => (StepEnd::Failed(fault.to_string()), took_ms, None),
         };
+        let answered = Entry::StepAnswered { step: i + 1, end: &end, took_ms };
+        self.write(self.world.now(), plan, answered).await?;
+        (self.tell)(OpEvent::Answered { step: i, end: end.clone(), took_ms });
         // What must hold before the next step, and the figures of the proof, from the same look.
         let settled = if end == StepEnd::Done {
             self.settle(plan, i, step, &before).await
@@ -254,6 +270,9 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         let size = |view: &ClusterView| view.member(step.action.member()?)?.status.as_ref()?.db_size;
         let figures = Figures { before: size(&before), after: size(&after), took_ms, note };
         self.step_ended(plan, i, step, &end, &figures).await?;
+        if let Some(why) = cut {
+            return Err(End::Cancelled(format!("{why}, in {}", step.title)));
+        }
         match settled {
             Passed::Yes(_) => Ok(end),
             Passed::No(why) => Err(End::Stopped(format!("after {}: {why}", step.title))),
@@ -261,20 +280,24 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         }
     }
 
-    /// The call of a step. What can go through any voter is tried again as long as nothing was sent: the one that was asked
-    /// may have gone in that very moment.
-    async fn send(&mut self, plan: &Plan, permit: &Permit, i: usize, step: &Step) -> Called {
-        let deadline = self.world.clock() + self.limits.settle;
-        loop {
-            let called = self.world.act(permit, &step.action, self.limits.call, &self.progress).await;
-            let unsent = matches!(called.outcome, Err(Fault::NotSent { .. } | Fault::NoLeader));
-            if !unsent || !step.action.takes_any_voter() || self.world.clock() >= deadline {
-                return called;
-            }
-            let patience = Patience { limit: self.limits.settle, looks: 1, how: Look::Status };
-            let gate = |cluster, view: &ClusterView| gates::before(cluster, &step.action, view);
-            if !matches!(self.pass(plan, i, gate, patience).await, Passed::Yes(_)) {
-                return called;
+    /// Why it shall stop, if it shall.
+    fn stopped(&self) -> Option<String> {
+        self.stop.borrow().as_ref().map(|s| s.why.clone())
+    }
+
+    /// One call; one that changes nothing is left when somebody does not want it any more.
+    async fn call(&mut self, way: W::Way, permit: &Permit, action: &Action) -> Called {
+        let mut stop = self.stop.clone();
+        let call = self.world.act(way, permit, action, self.limits.call, &self.progress);
+        if action.changes() {
+            return call.await;
+        }
+        tokio::select! {
+            biased;
+            called = call => called,
+            Ok(stop) = stop.wait_for(|s| s.as_ref().is_some_and(|s| s.at_once)) => {
+                let why = stop.as_ref().map_or_else(String::new, |s| s.why.clone());
+                Called { via: None, took: Duration::ZERO, outcome: Err(Fault::Stopped { why }) }
             }
         }
     }
@@ -341,7 +364,7 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
                         let waited = crate::model::units::age(patience.limit);
                         return Passed::No(format!("{why}, for {waited}"));
                     }
-                    if let Some(stop) = self.stop.borrow().clone() {
+                    if let Some(stop) = self.stopped() {
                         return Passed::Cancelled(stop);
                     }
                     if why != told {
@@ -381,24 +404,26 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
                 return end;
             }
             // A proof can be tried again: its key is known to be ours.
-            if matches!(step.action, Action::ProveWrite { .. }) && lost.is_over(at) && view.leader.is_some() {
-                let called = self.world.act(permit, &step.action, self.limits.call, &self.progress).await;
+            if matches!(step.action, Action::ProveWrite { .. })
+                && lost.is_over(at)
+                && let Ok(way) = self.world.reach(&step.action).await
+            {
+                let called = self.call(way, permit, &step.action).await;
                 match called.outcome {
                     Ok(_) => return StepEnd::Done,
                     Err(fault) if fault.outcome_unknown() => {
-                        lost = Lost::new(called.via, fault, self.world.clock());
+                        lost = Lost::new(&step.action, called.via, fault, at);
                     }
-                    // It was not sent: what came before is as open as it was.
                     Err(Fault::NotSent { .. } | Fault::NoLeader) => {}
                     Err(fault) => return StepEnd::Failed(fault.to_string()),
                 }
             }
             let at = self.world.clock();
             let left = match &step.action {
-                Action::ProveWrite { key, .. } => format!("; the key {key} may have been left behind"),
+                Action::ProveWrite { key } => format!("; the key {key} may have been left behind"),
                 _ => String::new(),
             };
-            if let Some(why) = self.stop.borrow().clone().filter(|_| lost.had_its_chance(at)) {
+            if let Some(why) = self.stopped().filter(|_| lost.had_its_chance(at)) {
                 return StepEnd::Unknown(format!("{}; {why} before the members told more{left}", lost.fault));
             }
             if at >= deadline {
@@ -419,21 +444,33 @@ fn goes_on(plan: &Plan, step: &Step) -> bool {
     plan.after_failure == AfterFailure::GoOn && matches!(step.action, Action::Defragment { .. })
 }
 
-/// A member that leads by now goes behind the followers that are still to be defragmented. Whether anything moved.
-fn leader_last(steps: &mut [Step], view: &ClusterView) -> bool {
-    let defragments = |s: &Step| match s.action {
+/// A leader is only rewritten in place where the plan that was confirmed says so: why not, if it does not.
+fn leads_unconfirmed(step: &Step, view: &ClusterView) -> Option<String> {
+    let Action::Defragment { member } = step.action else { return None };
+    let name = view.name_of(member);
+    (view.leader == Some(member) && !step.as_leader)
+        .then(|| format!("{name} leads by now, and the plan does not say that a leader is rewritten"))
+}
+
+fn defragments(step: &Step) -> Option<MemberId> {
+    match step.action {
         Action::Defragment { member } => Some(member),
         _ => None,
-    };
-    let Some(first) = steps.first().and_then(defragments).filter(|m| Some(*m) == view.leader) else {
-        return false;
-    };
-    // Up to the last defragmentation of this run of steps.
-    let Some(last) = steps.iter().rposition(|s| defragments(s).is_some_and(|m: MemberId| m != first)) else {
-        return false;
-    };
-    steps[..=last].rotate_left(1);
-    true
+    }
+}
+
+/// Whether the first of these steps is about the leader while others are still to be defragmented.
+fn before_its_turn(steps: &[Step], view: &ClusterView) -> bool {
+    let Some((first, rest)) = steps.split_first() else { return false };
+    defragments(first).is_some_and(|m| Some(m) == view.leader)
+        && rest.iter().any(|s| defragments(s).is_some())
+}
+
+/// Puts the first of these steps behind the last of the others that defragment.
+fn leader_last(steps: &mut [Step]) {
+    if let Some(last) = steps.iter().rposition(|s| defragments(s).is_some()) {
+        steps[..=last].rotate_left(1);
+    }
 }
 
 #[cfg(test)]

@@ -74,6 +74,8 @@ pub enum Entry<'a> {
     Confirmed {
         /// Who, and from where.
         by: &'a str,
+        /// The host on which it runs, see [`host`].
+        host: String,
         /// What.
         body: &'a Plan,
     },
@@ -83,6 +85,15 @@ pub enum Entry<'a> {
         step: usize,
         /// What.
         body: &'a Step,
+    },
+    /// The call of a step is over; what must hold after it is still waited for.
+    StepAnswered {
+        /// From 1.
+        step: usize,
+        /// How.
+        end: &'a StepEnd,
+        /// How long it took, milliseconds; none when its answer was lost.
+        took_ms: Option<u64>,
     },
     /// A step ended.
     StepEnded {
@@ -160,13 +171,22 @@ impl Journal {
         let mut private = OpenOptions::new();
         private.create(true).mode(0o600);
         let mut lock = private.clone().read(true).write(true).truncate(false).open(&lock_path).map_err(io)?;
-        if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+        if !lock_now(&lock).map_err(io)? {
             let holder = fs::read_to_string(&lock_path).unwrap_or_default();
             let holder = crate::model::text::printable(holder.trim()).into_owned();
             return Err(JournalError::Locked { holder });
         }
         // Who holds it, for those who find it held. The lock itself goes with the process.
-        lock.set_len(0).and_then(|()| writeln!(lock, "process {}", std::process::id())).map_err(io)?;
+        lock.set_len(0)
+            .and_then(|()| {
+                writeln!(
+                    lock,
+                    "process {} on {}",
+                    std::process::id(),
+                    rustix::system::uname().nodename().to_string_lossy()
+                )
+            })
+            .map_err(io)?;
         let file = private.read(true).append(true).open(&path).map_err(io)?;
         mend(&file).map_err(|reason| JournalError::Io { path: path.clone(), reason })?;
         let journal = Self { path, file: Arc::new(file), _lock: lock };
@@ -195,12 +215,36 @@ impl Journal {
             };
             line.push(b'\n');
             let written = tokio::task::spawn_blocking(move || {
-                (&*file).write_all(&line)?;
+                let whole = file.metadata()?.len();
+                (&*file).write_all(&line).inspect_err(|_| {
+                    // Half a line must not swallow the next one when there is room again.
+                    let _ = file.set_len(whole);
+                })?;
                 file.sync_data()
             });
             written.await.unwrap_or_else(|e| Err(io::Error::other(e))).map_err(io)
         }
     }
+}
+
+/// Takes the lock; false when somebody else has it. One who only looks whether it is free holds it for a moment.
+fn lock_now(lock: &File) -> io::Result<bool> {
+    for _ in 0..5 {
+        match rustix::fs::flock(lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(std::time::Duration::from_millis(20)),
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(false)
+}
+
+/// The host that this is, until it is started anew: a lock holds there and nowhere else.
+#[must_use]
+pub fn host() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    format!("{name} {}", boot.trim()).trim().to_owned()
 }
 
 /// A line that was cut by a crash or a full disk must not swallow the next one.

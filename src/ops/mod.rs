@@ -5,6 +5,7 @@
 //! the [`gates`], and written to the [`journal`] before it begins.
 
 pub mod engine;
+pub mod event;
 pub mod gates;
 pub mod guard;
 pub mod journal;
@@ -18,6 +19,7 @@ pub mod save;
 pub mod seam;
 pub mod world;
 
-pub use engine::{Engine, Limits, OpEvent, Progress};
+pub use engine::Engine;
+pub use event::{Limits, OpEvent, Progress, Stop};
 pub use guard::{Confirmed, Mode, Refusal, confirm};
 pub use plan::{Plan, Request};

@@ -10,13 +10,16 @@ use std::time::Duration;
 use super::journal::StepEnd;
 use super::plan::Action;
 use crate::etcd::Fault;
-use crate::model::{ClusterView, MemberId, MemberView};
+use crate::model::{ClusterView, MemberId, MemberView, MetricsSample};
 
-/// A transfer of leadership is given up after an election timeout, a proposal after seven seconds: what has not happened so
-/// long after the member answers again does not happen any more.
+/// A transfer of leadership is given up after an election timeout, a proposal after seven seconds (with etcd's default
+/// `--election-timeout`): what has not happened so long after everybody concerned answers again does not happen any more.
 const GRACE: Duration = Duration::from_secs(10);
 /// The longest pause that Linux makes between two attempts to send the same bytes (`TCP_RTO_MAX`).
 const LAST_RETRY: Duration = Duration::from_secs(125);
+/// Start times that are closer are those of one process: they are computed from the machine's clock, which is set now and
+/// then.
+const SAME_START: Duration = Duration::from_secs(5);
 
 /// A call without an answer, and what was seen since.
 #[derive(Clone, Debug)]
@@ -25,29 +28,40 @@ pub(super) struct Lost {
     pub(super) via: Option<MemberId>,
     /// How it was lost.
     pub(super) fault: Fault,
-    /// When it was given up, on the engine's clock.
-    pub(super) since: Duration,
-    /// Since when that member answers.
-    answers_since: Option<Duration>,
+    /// When it was sent, on the engine's clock.
+    since: Duration,
+    /// Those who may still carry it out: whom it was sent to, and who is to lead: the order to stand for election may lie
+    /// in that one's socket.
+    concerned: Vec<MemberId>,
+    /// Whether it goes through Raft: what was proposed may be committed as long as nobody leads.
+    through_raft: bool,
+    /// Since when all of them answer, and who has led since.
+    whole_since: Option<(Duration, Option<MemberId>)>,
 }
 
 impl Lost {
-    pub(super) const fn new(via: Option<MemberId>, fault: Fault, since: Duration) -> Self {
-        Self { via, fault, since, answers_since: None }
+    pub(super) fn new(action: &Action, via: Option<MemberId>, fault: Fault, since: Duration) -> Self {
+        let mut concerned: Vec<_> = via.into_iter().collect();
+        if let Action::MoveLeader { to, .. } = action {
+            concerned.push(*to);
+        }
+        let through_raft = action.takes_any_voter();
+        Self { via, fault, since, concerned, through_raft, whole_since: None }
     }
 
     /// Takes a look at `at`.
     pub(super) fn look(&mut self, view: &ClusterView, at: Duration) {
-        let gone = self.via.is_some_and(|id| view.member(id).is_none());
-        let answers = self.via.and_then(|id| view.member(id)).is_none_or(|m| m.state.answers());
         // A member that was removed carries nothing out any more.
-        self.answers_since = if answers || gone { self.answers_since.or(Some(at)) } else { None };
+        let back = |id: &MemberId| view.member(*id).is_none_or(|m| m.state.answers());
+        let whole = self.concerned.iter().all(back) && (!self.through_raft || view.leader.is_some());
+        let same = self.whole_since.filter(|(_, leader)| !self.through_raft || *leader == view.leader);
+        self.whole_since = whole.then(|| same.unwrap_or((at, view.leader)));
     }
 
     /// Whether what has not happened by now does not happen any more. The pauses between TCP's attempts grow with the time
-    /// that it tries: the next one comes within about as long as the member was away.
+    /// that it tries: the next one comes within about as long as somebody was away.
     pub(super) fn is_over(&self, at: Duration) -> bool {
-        self.answers_since.is_some_and(|back| {
+        self.whole_since.is_some_and(|(back, _)| {
             let away = back.saturating_sub(self.since);
             at.saturating_sub(back) >= away.clamp(GRACE, LAST_RETRY)
         })
@@ -58,7 +72,8 @@ impl Lost {
         at.saturating_sub(self.since) >= GRACE
     }
 
-    /// What the look tells of the action; none: nothing yet. The view must be of a close look: fresh `/metrics`.
+    /// What the look tells of the action; none: nothing yet. The view must be of a close look: of members that did not tell
+    /// their `/metrics` anew, nothing is told by those.
     pub(super) fn tells(
         &self,
         action: &Action,
@@ -88,15 +103,16 @@ impl Lost {
                     _ => None,
                 }
             }
-            // The floor moves before the physical work: it tells that the history is gone, and the gate after the step
-            // waits for the work itself.
-            Action::Compact { revision } => match now.compact_revision {
-                Some(floor) if floor >= *revision => Some(StepEnd::Done),
-                Some(floor) if over && now.leader.is_some() => {
-                    failed(format!("the history still begins at {}", floor.0))
+            // The compact revision moves before the physical work: it tells that the history is gone, and the gate after
+            // the step waits for the work itself.
+            Action::Compact { revision } => {
+                let anew = now.members.iter().filter_map(fresh).filter_map(|m| m.compact_revision).max()?;
+                match anew {
+                    compacted if compacted >= *revision => Some(StepEnd::Done),
+                    compacted if over => failed(format!("the history still begins at {}", compacted.0)),
+                    _ => None,
                 }
-                _ => None,
-            },
+            }
             Action::Snapshot { .. } => Some(StepEnd::Failed(fault.to_string())),
             // The engine tries it again: it can be done twice.
             Action::ProveWrite { .. } => None,
@@ -108,28 +124,38 @@ impl Lost {
             // Whether it is gone or only the way to it: it is watched until it answers again.
             return None;
         }
+        let fault = &self.fault;
+        let label = is.label();
         let size = |m: &MemberView| m.status.as_ref().and_then(|s| s.db_size);
         let shrunk = size(was).zip(size(is)).is_some_and(|(a, b)| b < a);
-        // Nothing else makes a file smaller.
-        if shrunk {
-            return Some(StepEnd::Done);
-        }
-        let fresh = is.metrics.as_ref().filter(|_| is.metrics_asked.is_some());
-        let counted = was.metrics.as_ref().and_then(|m| m.defragmentations).zip(fresh?.defragmentations);
-        let started = was.metrics.as_ref().and_then(|m| m.started_at).zip(fresh?.started_at);
-        let restarted = started.is_some_and(|(a, b)| a != b) || counted.is_some_and(|(a, b)| b < a);
-        let fault = &self.fault;
+        let Some((then, now)) = fresh(was).zip(fresh(is)) else {
+            // Without counters only the file is left to tell. A snapshot that the leader sends makes it smaller, too, but
+            // to a member that had caught up it sends none.
+            return shrunk.then_some(StepEnd::Done);
+        };
+        let apart = then.started_at.zip(now.started_at).map(|(a, b)| b.duration_since(a).unsigned_abs());
+        let fewer = then.defragmentations.zip(now.defragmentations).is_some_and(|(a, b)| b < a);
+        let restarted = fewer || apart.is_some_and(|a| a > SAME_START);
         if restarted {
             // Counters begin anew with the process, and a rewrite that it was in the middle of is gone with it.
-            let why = format!("{fault}; {} was restarted, and its file is as large as before", is.label());
-            return Some(StepEnd::Failed(why));
+            let lost =
+                || StepEnd::Failed(format!("{fault}; {label} was restarted, its file is as large as before"));
+            return if shrunk { Some(StepEnd::Done) } else { over.then(lost) };
         }
-        if counted.is_some_and(|(a, b)| b > a) {
-            return Some(StepEnd::Done);
+        match then.defragmentations.zip(now.defragmentations) {
+            Some((a, b)) if b > a => Some(StepEnd::Done),
+            Some(_) if over && now.defrag_inflight != Some(true) => {
+                Some(StepEnd::Failed(format!("{fault}; {label} did not defragment")))
+            }
+            Some(_) => None,
+            None => shrunk.then_some(StepEnd::Done),
         }
-        let runs = fresh?.defrag_inflight == Some(true);
-        (over && !runs).then(|| StepEnd::Failed(format!("{fault}; {} did not defragment", is.label())))
     }
+}
+
+/// What a member said of itself in `/metrics` when it was asked in this look.
+fn fresh(m: &MemberView) -> Option<&MetricsSample> {
+    m.metrics.as_ref().filter(|_| m.metrics_asked.is_some())
 }
 
 #[cfg(test)]
@@ -159,7 +185,7 @@ mod tests {
         let before = measured(false, 0);
         let member = before.members[1].id.unwrap();
         let action = Action::Defragment { member };
-        let mut lost = Lost::new(Some(member), DEADLINE, s(0));
+        let mut lost = Lost::new(&action, Some(member), DEADLINE, s(0));
         // Stopped for 40 s, then it answers: what lies in its socket may begin any moment.
         let mut stopped = measured(false, 0);
         stopped.members[1].state = MemberState::Hung;
@@ -183,15 +209,35 @@ mod tests {
         before.members[1].metrics.as_mut().unwrap().started_at = Some(noon());
         let member = before.members[1].id.unwrap();
         let action = Action::Defragment { member };
-        let lost = Lost::new(Some(member), DEADLINE, s(0));
+        let mut lost = Lost::new(&action, Some(member), DEADLINE, s(0));
         let mut after = measured(false, 0);
         after.members[1].metrics.as_mut().unwrap().started_at = noon().checked_add(s(9)).ok();
+        lost.look(&after, s(1));
+        assert_eq!(lost.tells(&action, &before, &after, s(2)), None, "the new process may read it yet");
         assert!(
-            matches!(lost.tells(&action, &before, &after, s(1)), Some(StepEnd::Failed(why)) if why.contains("restarted"))
+            matches!(lost.tells(&action, &before, &after, s(11)), Some(StepEnd::Failed(why)) if why.contains("restarted"))
         );
         let status = after.members[1].status.as_mut().unwrap();
         status.db_size = Some(Bytes(1));
-        assert_eq!(lost.tells(&action, &before, &after, s(1)), Some(StepEnd::Done));
+        assert_eq!(lost.tells(&action, &before, &after, s(2)), Some(StepEnd::Done));
+    }
+
+    #[test]
+    fn yesterdays_counters_tell_nothing() {
+        let before = measured(false, 0);
+        let member = before.members[1].id.unwrap();
+        let action = Action::Defragment { member };
+        let mut lost = Lost::new(&action, Some(member), DEADLINE, s(0));
+        let mut after = measured(false, 0);
+        after.members[1].metrics_asked = None;
+        lost.look(&after, s(0));
+        assert_eq!(lost.tells(&action, &before, &after, s(900)), None);
+        let compact = Action::Compact { revision: crate::model::Revision(9) };
+        for m in &mut after.members {
+            m.metrics_asked = None;
+            m.metrics.as_mut().unwrap().compact_revision = Some(crate::model::Revision(5));
+        }
+        assert_eq!(lost.tells(&compact, &before, &after, s(900)), None);
     }
 
     #[test]
@@ -199,15 +245,21 @@ mod tests {
         let before = healthy(3);
         let (old, to) = (before.members[0].id.unwrap(), before.members[1].id.unwrap());
         let action = Action::MoveLeader { from: old, to };
-        let mut lost = Lost::new(Some(old), DEADLINE, s(0));
+        let mut lost = Lost::new(&action, Some(old), DEADLINE, s(0));
         let mut now = healthy(3);
         now.members[0].state = MemberState::Hung;
         now.leader = now.members[2].id;
         lost.look(&now, s(60));
         assert_eq!(lost.tells(&action, &before, &now, s(60)), None);
         now.members[0].state = MemberState::Ok;
+        // Who is to lead was stopped: the order to stand for election lies in its socket.
+        now.members[1].state = MemberState::Hung;
         lost.look(&now, s(61));
-        assert!(matches!(lost.tells(&action, &before, &now, s(123)), Some(StepEnd::Failed(_))));
+        assert_eq!(lost.tells(&action, &before, &now, s(300)), None);
+        now.members[1].state = MemberState::Ok;
+        lost.look(&now, s(100));
+        assert_eq!(lost.tells(&action, &before, &now, s(199)), None);
+        assert!(matches!(lost.tells(&action, &before, &now, s(226)), Some(StepEnd::Failed(_))));
         now.leader = Some(to);
         assert_eq!(lost.tells(&action, &before, &now, s(61)), Some(StepEnd::Done));
     }

@@ -1,7 +1,7 @@
 //! What the journal of a cluster tells: the operations that there were, what was interrupted and how it goes on, and what
 //! they taught.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -17,6 +17,9 @@ use crate::model::text::printable;
 use crate::model::units::grouped;
 use crate::model::{AlarmKind, ClusterId, ClusterView, MemberId};
 
+/// Why an operation is stopped when the program has to end.
+pub const PROGRAM_ENDS: &str = "the program ends";
+
 /// An operation as the journal tells it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Past {
@@ -28,6 +31,8 @@ pub struct Past {
     pub title: String,
     /// Who confirmed it.
     pub by: String,
+    /// The host on which it ran, until that was started anew.
+    pub host: String,
     /// What was asked for; none if a later version wrote it in another way.
     pub request: Option<Request>,
     /// The operation that it went on with.
@@ -69,23 +74,28 @@ impl Past {
         self.steps.iter().any(|s| s.end == Some(StepEnd::Done) && s.action.as_ref().is_some_and(&is))
     }
 
-    /// What is left of it in the cluster as it is now.
-    ///
-    /// # Errors
-    /// Why nothing is left to do.
-    pub fn rest(&self, view: &ClusterView) -> Result<Request, String> {
+    /// Whether nobody decided that it ends: it was interrupted, or ended because its terminal or host went away.
+    #[must_use]
+    pub fn broken_off(&self) -> bool {
+        self.interrupted() || matches!(&self.end, Some(End::Cancelled(why)) if why.starts_with(PROGRAM_ENDS))
+    }
+
+    /// Members that it was to defragment and did not.
+    fn undefragmented(&self) -> impl Iterator<Item = MemberId> {
+        self.steps.iter().filter(|s| s.end != Some(StepEnd::Done)).filter_map(|s| match s.action {
+            Some(Action::Defragment { member }) => Some(member),
+            _ => None,
+        })
+    }
+
+    /// What is left of it in the cluster as it is now, when these members were defragmented since.
+    fn rest(&self, view: &ClusterView, since: &BTreeSet<MemberId>) -> Result<Request, String> {
         let request = self.request.clone().ok_or("its journal entry does not tell what was asked for")?;
         match request {
             Request::Defragment { move_leader, .. } => {
                 let left: Vec<_> = self
-                    .steps
-                    .iter()
-                    .filter(|s| s.end != Some(StepEnd::Done))
-                    .filter_map(|s| match s.action {
-                        Some(Action::Defragment { member }) => Some(member),
-                        _ => None,
-                    })
-                    .filter(|id| view.member(*id).is_some())
+                    .undefragmented()
+                    .filter(|id| view.member(*id).is_some() && !since.contains(id))
                     .collect();
                 if left.is_empty() {
                     return Err("every member of it was defragmented".into());
@@ -140,18 +150,56 @@ pub struct History {
 }
 
 impl History {
-    /// The operation that was interrupted last and is still open: none went on with it, and none of the same kind was
-    /// carried out after it.
+    /// The operation that was broken off last and is still open: killed, or ended because its terminal went away. It is not
+    /// any more when later ones did what was left, or when somebody went on with it and then wanted no more.
     #[must_use]
     pub fn open(&self) -> Option<&Past> {
+        let at = self
+            .operations
+            .iter()
+            .enumerate()
+            .rposition(|(at, past)| past.broken_off() && !self.left_alone(at) && !self.covered(at))?;
+        self.operations.get(at)
+    }
+
+    /// What is left of an open operation in the cluster as it is now.
+    ///
+    /// # Errors
+    /// Why nothing is left to do.
+    pub fn rest(&self, past: &Past, view: &ClusterView) -> Result<Request, String> {
+        let at = self.operations.iter().position(|p| p.plan == past.plan).unwrap_or_default();
+        past.rest(view, &self.defragmented_after(at))
+    }
+
+    /// Members that later operations defragmented.
+    fn defragmented_after(&self, at: usize) -> BTreeSet<MemberId> {
+        let later = self.operations.iter().skip(at + 1).flat_map(|p| &p.steps);
+        let done = later.filter(|s| s.end == Some(StepEnd::Done));
+        done.filter_map(|s| match s.action {
+            Some(Action::Defragment { member }) => Some(member),
+            _ => None,
+        })
+        .collect()
+    }
+
+    /// Whether later operations did what was left.
+    fn covered(&self, at: usize) -> bool {
+        let Some(past) = self.operations.get(at) else { return true };
+        if let Some(Request::Defragment { .. }) = &past.request {
+            let done = self.defragmented_after(at);
+            return past.undefragmented().all(|m| done.contains(&m));
+        }
         let kind = |p: &Past| p.request.as_ref().map(std::mem::discriminant);
-        let later = |at: usize| self.operations.iter().skip(at + 1);
-        self.operations.iter().enumerate().rev().find_map(|(at, past)| {
-            let mended = later(at).any(|l| {
-                l.continues.as_ref() == Some(&past.plan)
-                    || (l.end == Some(End::Done) && kind(l) == kind(past))
-            });
-            (past.interrupted() && !mended).then_some(past)
+        self.operations.iter().skip(at + 1).any(|l| l.end == Some(End::Done) && kind(l) == kind(past))
+    }
+
+    /// Whether somebody went on with it and then stopped that.
+    fn left_alone(&self, at: usize) -> bool {
+        let Some(past) = self.operations.get(at) else { return true };
+        let mut later = self.operations.iter().skip(at + 1);
+        later.any(|l| {
+            l.continues.as_ref() == Some(&past.plan)
+                && (l.broken_off() || matches!(l.end, Some(End::Cancelled(_))))
         })
     }
 
@@ -176,6 +224,16 @@ pub fn read(folder: &Path, cluster: ClusterId) -> History {
         }
     }
     history
+}
+
+/// What tells whether a journal has changed: its length, and who holds its lock.
+pub type State = (u64, Option<String>);
+
+/// The state of a cluster's journal.
+#[must_use]
+pub fn state(folder: &Path, cluster: ClusterId) -> State {
+    let length = fs::metadata(path_of(folder, cluster)).map_or(0, |m| m.len());
+    (length, holder(folder, cluster))
 }
 
 /// Who holds the lock of a cluster; none when nobody does.
@@ -209,6 +267,7 @@ fn take(history: &mut History, record: &Value) -> Option<()> {
             at,
             title: text(&body["title"]),
             by: text(&record["by"]),
+            host: text(&record["host"]),
             request: read_as(&body["request"]),
             continues: read_as(&body["continues"]),
             steps: body.get("steps")?.as_array()?.iter().map(step_of).collect(),
@@ -231,6 +290,10 @@ fn take(history: &mut History, record: &Value) -> Option<()> {
                 past.steps[at..=planned].rotate_right(1);
             }
             *past.steps.get_mut(at)? = step;
+        }
+        "step_answered" => {
+            let step = past.steps.get_mut(number()?)?;
+            step.end = read_as(record.get("end")?);
         }
         "step_ended" => {
             let step = past.steps.get_mut(number()?)?;
@@ -302,7 +365,8 @@ mod tests {
         let open = history.open().unwrap();
         let (number, step) = open.cut_in().unwrap();
         assert_eq!((number, &step.title), (2, &format!("defragment {}", view.members[2].id.unwrap())));
-        let Ok(Request::Defragment { members, move_leader: true, rule: None }) = open.rest(&view) else {
+        let Ok(Request::Defragment { members, move_leader: true, rule: None }) = history.rest(open, &view)
+        else {
             panic!("{open:?}")
         };
         assert_eq!(members, [view.members[2].id.unwrap(), view.members[0].id.unwrap()]);
@@ -312,10 +376,10 @@ mod tests {
     #[test]
     fn it_is_open_until_something_went_on_with_it_or_did_the_same() {
         let view = healthy(3);
-        let later = |request: &str, continues: &str, ended: bool| {
+        let later = |request: &str, continues: &str, steps: &str, ended: bool| {
             let mut all = killed(&view);
             all.push(format!(
-                r#"{{"at":"2026-11-21T09:00:00Z","plan":"p2","event":"confirmed","by":"me","body":{{"title":"x","continues":{continues},"request":{request},"steps":[]}}}}"#
+                r#"{{"at":"2026-11-21T09:00:00Z","plan":"p2","event":"confirmed","by":"me","body":{{"title":"x","continues":{continues},"request":{request},"steps":[{steps}]}}}}"#
             ));
             if ended {
                 all.push(r#"{"at":"2026-11-21T09:00:01Z","plan":"p2","event":"ended","end":"done"}"#.into());
@@ -323,10 +387,43 @@ mod tests {
             lines(&view, &all).open().map(|p| p.plan.0.clone())
         };
         let roll = r#"{"defragment":{"members":[],"move_leader":false,"rule":null}}"#;
+        let left = format!(
+            r#"{{"title":"x","action":{{"do":"defragment","member":"{}"}}}}"#,
+            view.members[0].id.unwrap()
+        );
         let snapshot = r#"{"snapshot":{"member":null,"folder":"/x"}}"#;
-        assert_eq!(later(snapshot, "null", true).as_deref(), Some("p1"), "a snapshot does not mend a roll");
-        assert_eq!(later(roll, "null", true), None);
-        assert_eq!(later(roll, "\"p1\"", false).as_deref(), Some("p2"), "what went on was interrupted, too");
+        assert_eq!(
+            later(snapshot, "null", "", true).as_deref(),
+            Some("p1"),
+            "a snapshot does not mend a roll"
+        );
+        // A roll over none is no roll over those that are left; one member done is not two.
+        assert_eq!(later(roll, "null", "", true).as_deref(), Some("p1"));
+        let [a, c] = [0, 2].map(|i| view.members[i].id.unwrap());
+        let ended = |n: usize, id| {
+            format!(
+                r#"{{"at":"2026-11-21T09:00:00Z","plan":"p2","event":"step_ended","step":{n},"action":{{"do":"defragment","member":"{id}"}},"end":"done","figures":{{}}}}"#
+            )
+        };
+        let step = |id| format!(r#"{{"title":"x","action":{{"do":"defragment","member":"{id}"}}}}"#);
+        let mut all = killed(&view);
+        all.push(format!(
+            r#"{{"at":"2026-11-21T09:00:00Z","plan":"p2","event":"confirmed","by":"me","body":{{"title":"x","request":{roll},"steps":[{},{}]}}}}"#,
+            step(a),
+            step(c)
+        ));
+        all.push(ended(1, a));
+        let history = lines(&view, &all);
+        let open = history.open().unwrap();
+        let Ok(Request::Defragment { members, .. }) = history.rest(open, &view) else { panic!() };
+        assert_eq!((open.plan.0.as_str(), members), ("p2", vec![c]), "what went on was killed, too");
+        all.push(ended(2, c));
+        assert_eq!(lines(&view, &all).open(), None, "together they did it all");
+        assert_eq!(
+            later(roll, "\"p1\"", &left, false).as_deref(),
+            Some("p2"),
+            "what went on was interrupted, too"
+        );
     }
 
     #[test]
@@ -339,15 +436,15 @@ mod tests {
             ..Past::default()
         };
         let moved = past(Request::MoveLeader { to }, Action::MoveLeader { from: to, to });
-        assert!(moved.rest(&view).is_ok());
+        assert!(moved.rest(&view, &BTreeSet::new()).is_ok());
         view.leader = Some(to);
-        assert_eq!(moved.rest(&view), Err("m2 leads".into()));
+        assert_eq!(moved.rest(&view, &BTreeSet::new()), Err("m2 leads".into()));
         let revision = view.compact_revision.unwrap();
         let compacted = past(Request::Compact(Keep::Last(5)), Action::Compact { revision });
-        assert!(compacted.rest(&view).unwrap_err().contains("is gone"));
+        assert!(compacted.rest(&view, &BTreeSet::new()).unwrap_err().contains("is gone"));
         view.compact_revision = None;
-        assert_eq!(compacted.rest(&view), Ok(Request::Compact(Keep::From(revision))));
+        assert_eq!(compacted.rest(&view, &BTreeSet::new()), Ok(Request::Compact(Keep::From(revision))));
         let disarm = past(Request::Disarm, Action::Disarm { member: None, alarm: AlarmKind::NoSpace });
-        assert!(disarm.rest(&view).is_err());
+        assert!(disarm.rest(&view, &BTreeSet::new()).is_err());
     }
 }

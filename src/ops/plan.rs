@@ -38,6 +38,12 @@ pub enum Request {
         member: Option<MemberId>,
         /// The folder.
         folder: PathBuf,
+        /// The file in it; none: one with the cluster, the time and the revision in its name.
+        #[serde(default)]
+        name: Option<String>,
+        /// How closely it is looked at before it gets its name.
+        #[serde(default)]
+        verify: Verify,
     },
     /// The way out of NOSPACE: snapshot, compact, defragment, disarm, prove a write.
     RecoverNoSpace {
@@ -56,6 +62,17 @@ pub enum Keep {
     Last(u64),
     /// Everything from this revision on.
     From(Revision),
+}
+
+/// How closely a snapshot is looked at before it gets its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verify {
+    /// The checksum of the stream, and every page is read.
+    Fast,
+    /// And everything that can be checked in the file.
+    #[default]
+    Full,
 }
 
 /// One thing that is done.
@@ -93,13 +110,14 @@ pub enum Action {
         member: MemberId,
         /// The file.
         file: PathBuf,
+        /// How closely it is looked at before it gets its name.
+        #[serde(default)]
+        verify: Verify,
     },
     /// A put and a delete of a key of our own.
     ProveWrite {
         /// The key.
         key: String,
-        /// Its value, by which it is known to be ours.
-        token: String,
     },
 }
 
@@ -117,10 +135,16 @@ impl Action {
 }
 
 impl Action {
-    /// Whether whoever serves can be asked to carry it out: it goes through Raft.
+    /// Whether it changes the cluster; a snapshot does not.
+    #[must_use]
+    pub const fn changes(&self) -> bool {
+        !matches!(self, Self::Snapshot { .. })
+    }
+
+    /// Whether whoever serves, or leads, can be asked to carry it out: it goes through Raft.
     #[must_use]
     pub const fn takes_any_voter(&self) -> bool {
-        matches!(self, Self::Compact { .. } | Self::Disarm { .. } | Self::ProveWrite { .. })
+        !matches!(self, Self::Defragment { .. } | Self::Snapshot { .. })
     }
 }
 
@@ -239,14 +263,16 @@ impl Plan {
     /// The name that must be typed to confirm it; none if a key is enough.
     #[must_use]
     pub fn typed_name(&self) -> Option<&str> {
-        let open = self.danger.is_some() || self.checks.iter().any(|c| c.verdict == Verdict::Warn);
+        let warned = || self.checks.iter().any(|c| c.verdict == Verdict::Warn);
+        // What changes nothing needs no more than the key.
+        let open = self.changes() && (self.danger.is_some() || warned());
         open.then_some(self.name_to_type.as_str())
     }
 
     /// Whether it changes the cluster; a snapshot alone does not.
     #[must_use]
     pub fn changes(&self) -> bool {
-        self.steps.iter().any(|s| !matches!(s.action, Action::Snapshot { .. }))
+        self.steps.iter().any(|s| s.action.changes())
     }
 
     /// All its steps together, where each can be told.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::gates::{self, Gate};
-use super::plan::{Action, AfterFailure, Check, Keep, Plan, PlanId, Request, Step, Verdict};
+use super::plan::{Action, AfterFailure, Check, Keep, Plan, PlanId, Request, Step, Verdict, Verify};
 use super::rule::Rule;
 use crate::model::units::{age, grouped};
 use crate::model::{AlarmKind, Bytes, ClusterId, ClusterView, MemberId, MemberView, Revision, Role};
@@ -61,7 +61,9 @@ pub fn plan(request: &Request, s: Situation<'_>) -> Result<Plan, String> {
         }
         Request::MoveLeader { to } => draft.move_leader(*to),
         Request::Disarm => draft.disarm()?,
-        Request::Snapshot { member, folder } => draft.snapshot(*member, folder)?,
+        Request::Snapshot { member, folder, name, verify } => {
+            draft.snapshot(*member, folder, name.as_deref(), *verify)?;
+        }
         Request::RecoverNoSpace { folder, keep } => draft.recover(folder.as_deref(), *keep)?,
     }
     Ok(draft.finish())
@@ -199,7 +201,7 @@ impl<'a> Draft<'a> {
 
     pub(super) fn snapshot_check(&mut self) {
         if let Some((folder, source)) = self.s.snapshot_first.zip(self.snapshot_source()) {
-            self.snapshot_step(source, folder);
+            self.snapshot_step(source, folder, None, Verify::Full);
             self.plan.steps.rotate_right(1);
             self.check(true, "a snapshot is taken first", Verdict::Pass, "");
             return;
@@ -227,26 +229,54 @@ impl<'a> Draft<'a> {
             Keep::Last(n) => Revision(head.0.saturating_sub(i64::try_from(n).unwrap_or(i64::MAX))),
         };
         self.plan.title = format!("Compaction of {}", self.s.cluster_name);
-        let floor = self.s.view.compact_revision.map_or(0, |r| r.0);
-        let dropped = u64::try_from(revision.0.saturating_sub(floor.max(1))).unwrap_or_default();
+        let compacted = self.s.view.compact_revision.map_or(0, |r| r.0);
         let shown = |r: i64| grouped(u64::try_from(r).unwrap_or_default());
+        let there = head.0.saturating_sub(compacted);
+        if revision.0 <= compacted.max(0) {
+            let line = match keep {
+                Keep::Last(n) => format!(
+                    "there is nothing to drop: {} revisions are there, and {} are to be kept; keep fewer",
+                    shown(there),
+                    grouped(n)
+                ),
+                Keep::From(_) => format!(
+                    "revision {} is compacted already: the compact revision is {}",
+                    shown(revision.0),
+                    shown(compacted)
+                ),
+            };
+            self.check(false, "", Verdict::Block, line);
+            return Ok(());
+        }
+        let dropped = revision.0.saturating_sub(compacted.max(1));
         self.say(format!(
             "Drops the history below revision {}: about {} of {} revisions. Every key keeps its newest value.",
             shown(revision.0),
-            grouped(dropped),
-            shown(head.0.saturating_sub(floor))
+            shown(dropped),
+            shown(there)
         ));
         self.say("Watchers that ask for an older revision are cancelled. It frees pages inside the files; only a defragmentation makes the files smaller.");
         self.say("Where Kubernetes uses this cluster, its API server compacts every five minutes by itself.");
         self.plan.danger = Some("dropped history does not come back".into());
         self.compact_step(revision);
-        let action = Action::Compact { revision };
-        let gate = gates::before(self.plan.cluster, &action, self.s.view);
-        let (holds, line) = match gate {
-            Gate::Go => (revision.0 >= 1, "there is nothing below the first revision".to_owned()),
-            Gate::Wait(why) | Gate::Stop(why) => (false, why),
+        let gate = gates::before(self.plan.cluster, &Action::Compact { revision }, self.s.view);
+        let line = match &gate {
+            Gate::Go => String::new(),
+            Gate::Wait(why) | Gate::Stop(why) => why.clone(),
         };
-        self.check(holds, format!("revision {} can be compacted", shown(revision.0)), Verdict::Block, line);
+        let pass = format!("revision {} can be compacted", shown(revision.0));
+        self.check(gate == Gate::Go, pass, Verdict::Block, line);
+        let voters = self.voters();
+        let silent: Vec<_> = voters.iter().filter(|m| !m.state.answers()).map(|m| m.label()).collect();
+        self.check(
+            silent.is_empty(),
+            "every voter answers",
+            Verdict::Warn,
+            format!(
+                "{} does not answer: it drops its history when it is back, nobody waits for it",
+                silent.join(", ")
+            ),
+        );
         self.snapshot_check();
         Ok(())
     }
@@ -302,6 +332,10 @@ impl<'a> Draft<'a> {
             self.say("Between members: it answers again, has caught up, every voter serves, one leader; otherwise it stops and says why.");
         }
         self.health_checks();
+        if sizes > 0 && frees < sizes / 50 {
+            let line = format!("it gives back next to nothing: about {} of {}", Bytes(frees), Bytes(sizes));
+            self.check(false, "", Verdict::Warn, line);
+        }
         self.snapshot_check();
         let leader_in_place = !move_leader && targets.iter().any(|m| m.id == self.s.view.leader);
         let voters = self.voters().len();
@@ -320,7 +354,8 @@ impl<'a> Draft<'a> {
     pub(super) fn defragment_steps(&mut self, targets: &[&'a MemberView], move_leader: bool) {
         let leader = self.s.view.leader;
         // A roll that was confirmed to rewrite the leader where it is may meet another leader by then.
-        let in_place = !move_leader && targets.iter().any(|m| m.id.is_some() && m.id == leader);
+        let alone = self.voters().len() < 2;
+        let in_place = (!move_leader || alone) && targets.iter().any(|m| m.id.is_some() && m.id == leader);
         for m in targets {
             let Some(id) = m.id else { continue };
             if move_leader && Some(id) == leader {
@@ -402,7 +437,13 @@ impl<'a> Draft<'a> {
         })
     }
 
-    fn snapshot(&mut self, member: Option<MemberId>, folder: &Path) -> Result<(), String> {
+    fn snapshot(
+        &mut self,
+        member: Option<MemberId>,
+        folder: &Path,
+        name: Option<&str>,
+        verify: Verify,
+    ) -> Result<(), String> {
         let source = match member {
             Some(id) => self.s.view.member(id),
             None => self.snapshot_source(),
@@ -410,41 +451,46 @@ impl<'a> Draft<'a> {
         let source = source.ok_or("no member answers: there is nobody to take a snapshot of")?;
         self.plan.title = format!("Snapshot of {}", self.s.cluster_name);
         self.say("Changes nothing in the cluster; the member reads its whole file once, and the network carries it.");
-        self.snapshot_step(source, folder);
+        self.snapshot_step(source, folder, name, verify);
         self.check(
             source.state.answers(),
             format!("{} answers", source.label()),
             Verdict::Block,
             format!("{} is {}", source.label(), source.state.shown()),
         );
-        let behind = source.lag.filter(|l| *l > 0);
-        self.check(
-            behind.is_none_or(|l| l <= gates::LAG_BOUND),
-            "it has caught up with the leader",
-            Verdict::Warn,
-            format!(
-                "it is {} entries behind the leader: the snapshot will be, too",
-                grouped(behind.unwrap_or_default())
-            ),
-        );
+        let line = match source.lag {
+            Some(lag) => {
+                format!("it is {} entries behind the leader: the snapshot will be, too", grouped(lag))
+            }
+            None => "how far it is behind is not known: nobody leads, or the leader does not answer".into(),
+        };
+        let caught_up = source.lag.is_some_and(|l| l <= gates::LAG_BOUND);
+        self.check(caught_up, "it has caught up with the leader", Verdict::Warn, line);
         Ok(())
     }
 
-    pub(super) fn snapshot_step(&mut self, source: &MemberView, folder: &Path) {
-        let Some(id) = source.id else { return };
-        let safe: String = self
-            .s
-            .cluster_name
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
-            .collect();
+    /// `prod-eu1-20261121T080000Z-rev1285023.db`: what sorts, and what a file system takes.
+    fn snapshot_name(&self) -> String {
+        let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+        let cluster: String = self.s.cluster_name.chars().map(safe).collect();
         let revision = self.s.view.revision.map_or(0, |r| r.0);
-        let name = format!("{safe}-{}-rev{revision}.db", self.s.view.at.strftime("%Y%m%dT%H%M%SZ"));
+        format!("{cluster}-{}-rev{revision}.db", self.s.view.at.strftime("%Y%m%dT%H%M%SZ"))
+    }
+
+    pub(super) fn snapshot_step(
+        &mut self,
+        source: &MemberView,
+        folder: &Path,
+        name: Option<&str>,
+        verify: Verify,
+    ) {
+        let Some(id) = source.id else { return };
+        let name = name.map_or_else(|| self.snapshot_name(), str::to_owned);
         let file = folder.join(name);
         let etcdctl = format!("etcdctl snapshot save {} --endpoints={}", file.display(), self.endpoint(id));
         let size = source.status.as_ref().and_then(|s| s.db_size);
         let step = self.step(
-            Action::Snapshot { member: id, file },
+            Action::Snapshot { member: id, file, verify },
             format!("save a snapshot of {}", source.label()),
             etcdctl,
         );

@@ -10,46 +10,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ring::digest::{Context, SHA256};
-use serde::Serialize;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 
-use super::engine::Progress;
+use super::event::Progress;
 use super::past::History;
-use super::plan::Action;
+use super::plan::{Action, Verify};
 use crate::etcd::{Connection, Fault};
-use crate::model::{Bytes, ClusterId, ClusterView, ForeignText, MemberId, Revision};
+use crate::model::units::grouped;
+use crate::model::{Bytes, ClusterId, ClusterView, ForeignText, MemberId};
+use crate::snapshot::{Depth, Side, SideMember, Snapshot, TRAILER, examine};
 
 /// A stream on which nothing comes for so long is broken.
 const STALL: Duration = Duration::from_secs(30);
 /// Free space that must be left beside the snapshot.
 const SPARE: u64 = 64 << 20;
-const TRAILER: usize = 32;
-
-/// What a restore needs to know, beside the file.
-#[derive(Serialize)]
-struct SideFile<'a> {
-    file: String,
-    sha256: String,
-    size: Bytes,
-    cluster_id: Option<ClusterId>,
-    /// What the member had when the stream began; the file may hold some more.
-    revision_at_start: Option<Revision>,
-    taken_from: MemberId,
-    taken_at: jiff::Timestamp,
-    version: Option<&'a ForeignText>,
-    storage_version: Option<&'a ForeignText>,
-    members: Vec<SideMember<'a>>,
-}
-
-#[derive(Serialize)]
-struct SideMember<'a> {
-    id: Option<MemberId>,
-    name: &'a ForeignText,
-    peer_urls: &'a [ForeignText],
-    client_urls: &'a [ForeignText],
-    learner: bool,
-}
 
 /// Removes the part when it is dropped before it was kept.
 struct Part {
@@ -79,6 +54,7 @@ pub async fn save(
     view: &ClusterView,
     member: MemberId,
     file: &Path,
+    verify: Verify,
     progress: &watch::Sender<Progress>,
 ) -> Result<String, Fault> {
     let m = view.member(member);
@@ -88,36 +64,60 @@ pub async fn save(
     // A disk that hangs must not keep the members from being polled.
     let (part, opened) = beside_the_runtime(move || open(&path, size)).await?;
     let mut out = tokio::fs::File::from_std(opened);
-    let (sha, total) = copy(connection, &mut out, &part.path, progress).await?;
-    out.flush().await.map_err(|e| disk("cannot write", &part.path, &e))?;
-    out.sync_all().await.map_err(|e| disk("cannot sync", &part.path, &e))?;
-    let about = SideFile {
-        file: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        sha256: sha.clone(),
-        size: Bytes(total),
+    let streamed = stream_into(connection, &mut out, &part.path, progress).await;
+    drop(out);
+    let (sha, total) = match streamed {
+        Ok(whole) => whole,
+        Err(fault) => {
+            // To remove gigabytes takes its time, too.
+            let _ = tokio::task::spawn_blocking(move || drop(part)).await;
+            return Err(fault);
+        }
+    };
+    progress.send_replace(Progress::Verifies);
+    let texts = |urls: &[ForeignText]| urls.iter().map(|u| u.raw().to_owned()).collect();
+    let members = view.members.iter().filter(|m| m.listed).map(|m| SideMember {
+        id: m.id,
+        name: m.name.raw().to_owned(),
+        peer_urls: texts(&m.peer_urls),
+        client_urls: texts(&m.client_urls),
+        learner: m.learner,
+    });
+    let about = About {
+        sha256: sha,
+        size: total,
         cluster_id: view.cluster_id,
-        revision_at_start: m.and_then(|m| m.status.as_ref()).map(|s| s.revision),
         taken_from: member,
         taken_at: jiff::Timestamp::now(),
-        version: m.and_then(|m| m.status.as_ref()).map(|s| &s.version),
-        storage_version: m.and_then(|m| m.status.as_ref()?.storage_version.as_ref()),
-        members: view
-            .members
-            .iter()
-            .filter(|m| m.listed)
-            .map(|m| SideMember {
-                id: m.id,
-                name: &m.name,
-                peer_urls: &m.peer_urls,
-                client_urls: &m.client_urls,
-                learner: m.learner,
-            })
-            .collect(),
+        etcd_version: m.and_then(|m| Some(m.status.as_ref()?.version.raw().to_owned())),
+        members: members.collect(),
     };
-    let text = serde_json::to_vec_pretty(&about).map_err(|e| disk("cannot write", file, &e.into()))?;
     let path = file.to_owned();
-    let word = beside_the_runtime(move || name(part, &path, &text)).await?;
-    Ok(format!("{} in {}, SHA-256 {}{word}", Bytes(total), file.display(), &sha[..12]))
+    beside_the_runtime(move || name(part, &path, about, verify)).await
+}
+
+/// The stream is on the disk when this is done.
+async fn stream_into(
+    connection: &Connection,
+    out: &mut tokio::fs::File,
+    path: &Path,
+    progress: &watch::Sender<Progress>,
+) -> Result<(String, u64), Fault> {
+    let whole = copy(connection, out, path, progress).await?;
+    out.flush().await.map_err(|e| disk("cannot write", path, &e))?;
+    out.sync_all().await.map_err(|e| disk("cannot sync", path, &e))?;
+    Ok(whole)
+}
+
+/// What is known of a snapshot when its stream has ended.
+struct About {
+    sha256: String,
+    size: u64,
+    cluster_id: Option<ClusterId>,
+    taken_from: MemberId,
+    taken_at: jiff::Timestamp,
+    etcd_version: Option<String>,
+    members: Vec<SideMember>,
 }
 
 async fn beside_the_runtime<T: Send + 'static>(
@@ -167,12 +167,40 @@ fn open(file: &Path, size: Option<Bytes>) -> Result<(Part, fs::File), Fault> {
     Ok((part, opened))
 }
 
-/// Gives a whole part its name, with its side file; a word about what went less than well.
-fn name(part: Part, file: &Path, about: &[u8]) -> Result<String, Fault> {
-    let beside = file.with_extension("json");
+/// Looks at a whole part, and gives it its name, with its side file; a line about it.
+fn name(part: Part, file: &Path, about: About, verify: Verify) -> Result<String, Fault> {
+    let depth = match verify {
+        Verify::Fast => Depth::Status,
+        Verify::Full => Depth::Verify,
+    };
+    // What etcd sent is what is on the disk, so what is wrong with it now was wrong in the member.
+    let unfit =
+        |why: String| Fault::Disk { reason: format!("what the member sent is no whole database: {why}") };
+    let examined = Snapshot::open(&part.path).and_then(|s| examine(&s, depth));
+    let examined = examined.map_err(|e| unfit(e.to_string()))?;
+    if let Some(damage) = examined.damages.first() {
+        return Err(unfit(damage.to_string()));
+    }
+    let side = Side {
+        file: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        sha256: about.sha256,
+        size: Bytes(about.size),
+        cluster_id: about.cluster_id,
+        taken_from: about.taken_from,
+        taken_at: about.taken_at,
+        etcd_version: about.etcd_version,
+        members: about.members,
+        status: examined.status,
+        verified: match verify {
+            Verify::Fast => "fast".into(),
+            Verify::Full => "full".into(),
+        },
+    };
+    let text = serde_json::to_vec_pretty(&side).map_err(|e| disk("cannot write", file, &e.into()))?;
+    let beside = Side::path_of(file);
     // The name comes last: a file under it is whole and has its side file.
     let mut json = Part { path: beside.clone(), kept: false };
-    write_whole(&beside, about).map_err(|e| {
+    write_whole(&beside, &text).map_err(|e| {
         json.kept = e.kind() == io::ErrorKind::AlreadyExists;
         disk("cannot write", &beside, &e)
     })?;
@@ -186,7 +214,15 @@ fn name(part: Part, file: &Path, about: &[u8]) -> Result<String, Fault> {
     drop(part);
     // It is whole and has its name. Some file systems cannot sync a folder: worth a word, not a failure.
     let synced = fs::File::open(folder_of(file)).and_then(|f| f.sync_all());
-    Ok(synced.err().map_or_else(String::new, |e| format!(" (its folder could not be synced: {e})")))
+    let word = synced.err().map_or_else(String::new, |e| format!(" (its folder could not be synced: {e})"));
+    Ok(format!(
+        "{} in {}, revision {}, {} keys, SHA-256 {}, verified{word}",
+        side.size,
+        file.display(),
+        grouped(u64::try_from(side.status.revision.0).unwrap_or_default()),
+        grouped(side.status.total_key),
+        &side.sha256[..12]
+    ))
 }
 
 /// Removes the parts that interrupted operations have left, and nothing else: the journal names them, nobody writes them,
@@ -196,10 +232,12 @@ pub fn sweep(history: &History) -> Vec<String> {
     if history.held_by.is_some() {
         return Vec::new();
     }
-    let interrupted = history.operations.iter().filter(|p| p.interrupted());
+    // The lock is of this host: of what runs on another one that shares the folder nothing is known.
+    let here = super::journal::host();
+    let interrupted = history.operations.iter().filter(|p| p.interrupted() && p.host == here);
     let cut = interrupted.flat_map(|p| &p.steps).filter(|s| s.began && s.end.is_none());
     let files = cut.filter_map(|s| match &s.action {
-        Some(Action::Snapshot { file, .. }) => Some(file),
+        Some(Action::Snapshot { file, .. }) if file.is_absolute() => Some(file),
         _ => None,
     });
     let mut removed = Vec::new();
@@ -210,7 +248,7 @@ pub fn sweep(history: &History) -> Vec<String> {
         if idle && fs::remove_file(&part).is_ok() {
             // A side file without its snapshot tells of nothing.
             if !file.exists() {
-                let _ = fs::remove_file(file.with_extension("json"));
+                let _ = fs::remove_file(Side::path_of(file));
             }
             removed.push(part.display().to_string());
         }

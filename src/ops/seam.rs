@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::engine::Progress;
+use super::event::Progress;
 use super::journal::{Entry, Journal, JournalError};
 use super::plan::{Action, PlanId};
 use crate::etcd::{Fault, Permit};
@@ -27,7 +27,7 @@ pub enum Look {
 pub struct Called {
     /// The member that it was sent to, where it was sent.
     pub via: Option<MemberId>,
-    /// From sending to the answer or to giving up, without the way there.
+    /// From sending to the answer or to giving up.
     pub took: Duration,
     /// What came of it, and what there is to tell.
     pub outcome: Result<Option<String>, Fault>,
@@ -35,11 +35,16 @@ pub struct Called {
 
 /// What the engine acts on.
 pub trait World: Send {
+    /// A way to the member that carries an action out, which is made sure to be that member.
+    type Way: Send;
     /// A view of what members said after this call began.
     fn look(&mut self, how: Look) -> impl Future<Output = Arc<ClusterView>> + Send;
+    /// Finds the way to whoever is to carry out an action. Nothing of it is sent yet.
+    fn reach(&mut self, action: &Action) -> impl Future<Output = Result<Self::Way, Fault>> + Send;
     /// Carries out one action. `progress` may be told how far it is.
     fn act(
         &mut self,
+        way: Self::Way,
         permit: &Permit,
         action: &Action,
         limit: Duration,
@@ -49,7 +54,7 @@ pub trait World: Send {
     fn pause(&mut self, time: Duration) -> impl Future<Output = ()> + Send;
     /// The time of day, for the journal.
     fn now(&self) -> Timestamp;
-    /// A clock that nobody sets, for limits.
+    /// A clock that nobody sets and that goes on while the machine sleeps, for limits and for how old a look is.
     fn clock(&self) -> Duration;
 }
 

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
-use super::engine::Progress;
+use super::event::Progress;
 use super::plan::Action;
 use super::save;
 use super::seam::{Called, Look, World};
@@ -26,14 +25,13 @@ pub struct Live {
     dialer: Dialer,
     cluster: ClusterId,
     poll: Handle,
-    began: Instant,
 }
 
 impl Live {
     /// For the cluster that `poll` looks at; `dialer` is that of the poll.
     #[must_use]
     pub fn new(dialer: Dialer, cluster: ClusterId, poll: Handle) -> Self {
-        Self { dialer, cluster, poll, began: Instant::now() }
+        Self { dialer, cluster, poll }
     }
 
     /// A connection to one member, which is made sure to be that member.
@@ -113,19 +111,21 @@ impl Live {
         match action {
             Action::Defragment { .. } => to.defragment(permit, limit).await.map(|()| None),
             Action::Compact { revision } => to.compact(permit, *revision, limit).await.map(|()| None),
-            Action::MoveLeader { to: heir, .. } => to.move_leader(permit, *heir, SHORT).await.map(|()| None),
+            Action::MoveLeader { to: transferee, .. } => {
+                to.move_leader(permit, *transferee, SHORT).await.map(|()| None)
+            }
             Action::Disarm { .. } => {
                 for raised in self.raised(action) {
                     to.disarm(permit, raised.member, raised.kind, SHORT).await?;
                 }
                 Ok(None)
             }
-            Action::ProveWrite { key, token } => {
-                to.prove_write(permit, key, token, SHORT).await?;
+            Action::ProveWrite { key } => {
+                to.prove_write(permit, key, SHORT).await?;
                 Ok(Some(format!("put and deleted {key}")))
             }
-            Action::Snapshot { member, file } => {
-                save::save(&to, &self.poll.view(), *member, file, progress).await.map(Some)
+            Action::Snapshot { member, file, verify } => {
+                save::save(&to, &self.poll.view(), *member, file, *verify, progress).await.map(Some)
             }
         }
     }
@@ -136,62 +136,89 @@ impl Live {
 fn only_fresh(view: &ClusterView, asked: Timestamp) -> ClusterView {
     let mut view = view.clone();
     for m in view.members.iter_mut().filter(|m| m.state.answers()) {
-        if m.status_asked.is_none_or(|at| at < asked) {
+        if !is_since(m.status_asked, asked, view.at) {
             m.state = MemberState::Hung;
             m.detail = Some("it was asked again and has not answered".into());
         }
-        m.metrics_asked = m.metrics_asked.filter(|at| *at >= asked);
     }
+    for m in &mut view.members {
+        m.metrics_asked = m.metrics_asked.filter(|_| is_since(m.metrics_asked, asked, view.at));
+    }
+    // A leader whom nobody names any more leads no more, as far as is known.
+    let named = |id: MemberId| {
+        let mut fresh = view.members.iter().filter(|m| m.state.answers());
+        fresh.any(|m| m.status.as_ref().is_some_and(|s| s.leader == Some(id)))
+    };
+    view.leader = view.leader.filter(|id| named(*id));
     view
 }
 
-/// Whether every member that answers has said anew what it was asked for.
+/// Whether a question was asked after another moment. One that lies in the future is of a clock that was set back: old.
+fn is_since(at: Option<Timestamp>, asked: Timestamp, now: Timestamp) -> bool {
+    at.is_some_and(|at| at >= asked && at <= now)
+}
+
+/// Whether every member that answers has said anew what it was asked for, or failed to.
 fn is_fresh(view: &ClusterView, asked: Timestamp, how: Look) -> bool {
-    let since = |at: Option<Timestamp>| at.is_some_and(|at| at >= asked);
+    let since = |at: Option<Timestamp>| is_since(at, asked, view.at);
     // Who never had metrics to tell is not waited for.
-    let scraped = |m: &MemberView| how == Look::Status || m.metrics.is_none() || since(m.metrics_asked);
+    let scraped = |m: &MemberView| how == Look::Status || m.metrics.is_none() || since(m.scrape_asked);
     view.at >= asked
         && view.members.iter().filter(|m| m.state.answers()).all(|m| since(m.status_asked) && scraped(m))
 }
 
+/// Who is to carry an action out, and the connection there; or why nothing is to be done.
+#[derive(Debug)]
+pub enum Way {
+    /// To this member.
+    To(MemberId, Box<Connection>),
+    /// It is so already.
+    Needless(&'static str),
+}
+
 impl World for Live {
+    type Way = Way;
+
     async fn look(&mut self, how: Look) -> Arc<ClusterView> {
-        // Compared with the same clock's times of the questions. If somebody sets it in between, nobody has answered anew,
-        // and the next look is as good as any.
+        // Compared with the same clock's times of the questions.
         let asked = Timestamp::now();
         let fresh = |view: &Arc<ClusterView>| is_fresh(view, asked, how);
         match self.poll.look(how == Look::Closely, LOOK, fresh).await {
-            Some(view) => view,
+            Some(view) if how == Look::Status => view,
+            Some(view) => Arc::new(only_fresh(&view, asked)),
             None => Arc::new(only_fresh(&self.poll.view(), asked)),
         }
     }
 
+    async fn reach(&mut self, action: &Action) -> Result<Way, Fault> {
+        if let Some(why) = self.needless(action) {
+            return Ok(Way::Needless(why));
+        }
+        let whom = self.whom(action)?;
+        let to = match action {
+            Action::Snapshot { .. } => self.to_read(whom).await?,
+            _ => self.to(whom).await?,
+        };
+        Ok(Way::To(whom, Box::new(to)))
+    }
+
     async fn act(
         &mut self,
+        way: Way,
         permit: &Permit,
         action: &Action,
         limit: Duration,
         progress: &watch::Sender<Progress>,
     ) -> Called {
-        let unsent = |outcome| Called { via: None, took: Duration::ZERO, outcome };
-        if let Some(why) = self.needless(action) {
-            return unsent(Ok(Some(why.to_owned())));
-        }
-        let whom = match self.whom(action) {
-            Ok(member) => member,
-            Err(fault) => return unsent(Err(fault)),
-        };
-        let to = match action {
-            Action::Snapshot { .. } => self.to_read(whom).await,
-            _ => self.to(whom).await,
-        };
-        match to {
-            Ok(to) => {
-                let sent = Instant::now();
-                let outcome = Box::pin(self.send(permit, action, to, limit, progress)).await;
-                Called { via: Some(whom), took: sent.elapsed(), outcome }
+        match way {
+            Way::Needless(why) => {
+                Called { via: None, took: Duration::ZERO, outcome: Ok(Some(why.to_owned())) }
             }
-            Err(fault) => unsent(Err(fault)),
+            Way::To(member, to) => {
+                let sent = self.clock();
+                let outcome = Box::pin(self.send(permit, action, *to, limit, progress)).await;
+                Called { via: Some(member), took: self.clock().saturating_sub(sent), outcome }
+            }
         }
     }
 
@@ -204,7 +231,8 @@ impl World for Live {
     }
 
     fn clock(&self) -> Duration {
-        self.began.elapsed()
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::try_from(now).unwrap_or_default()
     }
 }
 
@@ -212,13 +240,14 @@ impl World for Live {
 mod tests {
     use super::*;
     use crate::ops::gates::{self, Gate};
-    use crate::testing::healthy;
+    use crate::testing::{healthy, noon};
 
     #[test]
     fn a_view_that_nobody_renewed_lets_nothing_pass() {
         let mut view = healthy(3);
         let asked = view.at.checked_add(Duration::from_secs(5)).unwrap();
         view.members[0].status_asked = Some(asked);
+        view.at = asked;
         let seen = only_fresh(&view, asked);
         assert_eq!(seen.members.iter().map(|m| m.state.answers()).collect::<Vec<_>>(), [true, false, false]);
         let action = Action::Defragment { member: view.members[0].id.unwrap() };
@@ -244,9 +273,15 @@ mod tests {
         assert!(is_fresh(&view, asked, Look::Status));
         assert!(!is_fresh(&view, asked, Look::Closely), "their metrics are older");
         for m in &mut view.members {
-            m.metrics_asked = Some(asked);
+            (m.scrape_asked, m.metrics_asked) = (Some(asked), Some(noon()));
         }
-        assert!(is_fresh(&view, asked, Look::Closely));
+        assert!(is_fresh(&view, asked, Look::Closely), "who failed to tell them is not waited for");
+        let seen = only_fresh(&view, asked);
+        assert!(seen.members.iter().all(|m| m.metrics_asked.is_none()), "and tells no outcome");
+        // The clock was set back since: what lies in the future is old.
+        let earlier = noon().checked_sub(Duration::from_secs(3_600)).unwrap();
+        view.at = earlier;
+        assert!(!is_fresh(&view, earlier, Look::Status));
     }
 
     /// A member that accepts TCP and says nothing is not asked to do anything: there is no outcome to watch for.

@@ -348,7 +348,7 @@ impl Merger {
         let metrics = candidates
             .clone()
             .filter(|s| s.metrics.is_some())
-            .max_by_key(|s| s.metrics.as_ref().map(|(_, at)| *at));
+            .max_by_key(|s| s.metrics.as_ref().map(|(_, t)| t.at));
         let (state, detail) = best.told_state();
         Some(MemberView {
             id: best.member(),
@@ -371,11 +371,12 @@ impl Merger {
                 .filter(|s| {
                     s.metrics
                         .as_ref()
-                        .is_some_and(|(_, at)| now.duration_since(*at).unsigned_abs() < METRICS_STAND)
+                        .is_some_and(|(_, t)| now.duration_since(t.at).unsigned_abs() < METRICS_STAND)
                 })
                 .and_then(|s| s.metrics_before.clone()),
-            metrics_at: metrics.and_then(|s| s.metrics.as_ref().map(|(_, at)| *at)),
-            metrics_asked: metrics.or(Some(best)).and_then(|s| s.metrics_asked),
+            metrics_at: metrics.and_then(|s| s.metrics.as_ref().map(|(_, t)| t.at)),
+            metrics_asked: metrics.and_then(|s| s.metrics.as_ref().map(|(_, t)| t.asked)),
+            scrape_asked: metrics.or(Some(best)).and_then(|s| s.scrape_asked),
             metrics_error: best.metrics_error.clone(),
             certificate: best.certificate.clone(),
             ..MemberView::unknown(best.since)

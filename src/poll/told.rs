@@ -30,11 +30,11 @@ pub(super) struct Source {
     /// Since when that names other members than the list that is shown.
     pub(super) list_differs_since: Option<Timestamp>,
     pub(super) certificate: Option<PeerCertificate>,
-    pub(super) metrics: Option<(MetricsSample, Timestamp)>,
+    pub(super) metrics: Option<(MetricsSample, Times)>,
     pub(super) metrics_before: Option<MetricsSample>,
     pub(super) metrics_error: Option<ForeignText>,
-    /// When the last scrape was asked for that came, or failed.
-    pub(super) metrics_asked: Option<Timestamp>,
+    /// When a scrape was asked for last that came, or failed.
+    pub(super) scrape_asked: Option<Timestamp>,
     /// Has reported since the tick began.
     pub(super) reported: bool,
 }
@@ -72,7 +72,7 @@ impl Source {
             metrics: None,
             metrics_before: None,
             metrics_error: None,
-            metrics_asked: None,
+            scrape_asked: None,
             reported: false,
         }
     }
@@ -81,7 +81,7 @@ impl Source {
     pub(super) fn take(&mut self, body: Body, times: Times) {
         let at = times.at;
         if matches!(body, Body::Metrics(_)) {
-            self.metrics_asked = Some(times.asked);
+            self.scrape_asked = Some(times.asked);
         }
         match body {
             Body::Status(status, latency) => {
@@ -127,7 +127,7 @@ impl Source {
             }
             Body::Metrics(Ok(sample)) => {
                 self.metrics_error = None;
-                self.metrics_before = self.metrics.replace((*sample, at)).map(|(before, _)| before);
+                self.metrics_before = self.metrics.replace((*sample, times)).map(|(before, _)| before);
             }
             Body::Metrics(Err(reason)) => self.metrics_error = Some(ForeignText::new(reason)),
         }
@@ -157,7 +157,7 @@ impl Source {
     /// The state; but a member that says in its `/metrics` that it rewrites its file is not hung.
     pub(super) fn told_state(&self) -> (MemberState, Option<ForeignText>) {
         let inflight =
-            |(m, at): &(MetricsSample, Timestamp)| *at >= self.since && m.defrag_inflight == Some(true);
+            |(m, t): &(MetricsSample, Times)| t.at >= self.since && m.defrag_inflight == Some(true);
         match self.silent_for {
             Some(silent)
                 if self.state == MemberState::Hung && self.metrics.as_ref().is_some_and(inflight) =>

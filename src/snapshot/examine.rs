@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::bolt::{self, Kind, PageId};
 use super::file::{Check, Damage, Snapshot, SnapshotError};
@@ -21,7 +21,7 @@ pub enum Depth {
 }
 
 /// `etcdutl snapshot status`, of all versions at once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// CRC-32C over the names of buckets, and keys and values in them.
     pub hash: u32,
@@ -79,9 +79,7 @@ fn status(walk: &Walk<'_>, strict: bool) -> Status {
     for bucket in &buckets {
         let keys = bucket.name == b"key";
         total.take(&bucket.name);
-        for part in walk.fold(bucket, || Part::new(walk, &hasher, keys, strict)) {
-            total.follow(part);
-        }
+        walk.fold(bucket, || Part::new(walk, &hasher, keys, strict), |part| total.follow(part));
         if bucket.name == b"meta" {
             version = storage_version(walk, bucket);
         }
@@ -118,12 +116,9 @@ fn storage_version(walk: &Walk<'_>, meta: &Bucket) -> String {
     }
     // The pages were counted when the bucket was read: a walk of its own.
     let again = Walk::over(walk.snapshot, false);
-    again
-        .fold(meta, || Version(String::new()))
-        .into_iter()
-        .map(|v| v.0)
-        .find(|v| !v.is_empty())
-        .unwrap_or_default()
+    let mut found = String::new();
+    again.fold(meta, || Version(String::new()), |v| found.push_str(&v.0));
+    found
 }
 
 /// The figures of a part of a file.

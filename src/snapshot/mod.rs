@@ -7,10 +7,12 @@ pub mod bolt;
 mod examine;
 mod file;
 pub mod mvcc;
+mod side;
 mod tree;
 
 pub use examine::{Depth, Examined, Status, examine};
 pub use file::{Check, Damage, Reader, Snapshot, SnapshotError, TRAILER};
+pub use side::{Side, SideMember};
 
 #[cfg(test)]
 mod tests;

@@ -57,7 +57,7 @@ fn used() -> Vec<u64> {
     let snapshot = Snapshot::open(&path).unwrap();
     let walk = tree::Walk::over(&snapshot, false);
     for bucket in walk.buckets() {
-        walk.fold(&bucket, || Nothing);
+        walk.fold(&bucket, || Nothing, drop);
     }
     (0..snapshot.pages()).filter(|p| walk.reached.has(PageId(*p))).collect()
 }

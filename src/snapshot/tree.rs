@@ -1,6 +1,7 @@
 //! Walks the pages of a file: buckets, and each bucket's tree in the order of its keys, by several threads where it is worth
 //! it. Whatever the bytes say, it ends: no page is entered twice.
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -149,21 +150,28 @@ impl<'a> Walk<'a> {
         names.found
     }
 
-    /// Gives the leaves of a bucket to sinks, each a part, in the order of keys.
-    pub(super) fn fold<S: Sink>(&self, bucket: &Bucket, make: impl Fn() -> S + Sync) -> Vec<S> {
+    /// Gives the leaves of a bucket to sinks, each a part, and the sinks to `follow` in the order of keys.
+    pub(super) fn fold<S: Sink>(
+        &self,
+        bucket: &Bucket,
+        make: impl Fn() -> S + Sync,
+        mut follow: impl FnMut(S) + Send,
+    ) {
         let root = match &bucket.place {
             Place::Inline(page) => {
                 let mut sink = make();
                 self.inline(page, &bucket.name, &mut sink);
-                return vec![sink];
+                return follow(sink);
             }
             Place::Tree(root) => *root,
         };
         let mut top = make();
         let parts = self.cut(Subtree { page: root, low: Vec::new(), high: None }, &mut top);
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(THREADS);
+        follow(top);
         let next = AtomicUsize::new(0);
-        let done: Mutex<Vec<(usize, S)>> = Mutex::default();
+        // Parts that ended before one that comes before them.
+        let waiting: Mutex<(usize, BTreeMap<usize, S>, _)> = Mutex::new((0, BTreeMap::new(), follow));
         let work = || {
             let mut reader = self.snapshot.reader();
             loop {
@@ -171,7 +179,13 @@ impl<'a> Walk<'a> {
                 let Some(part) = parts.get(i) else { return };
                 let mut sink = make();
                 self.in_order(&mut reader, part.clone(), &mut sink);
-                done.lock().unwrap_or_else(PoisonError::into_inner).push((i, sink));
+                let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                let (turn, ended, follow) = &mut *waiting;
+                ended.insert(i, sink);
+                while let Some(sink) = ended.remove(turn) {
+                    follow(sink);
+                    *turn += 1;
+                }
             }
         };
         std::thread::scope(|scope| {
@@ -180,9 +194,6 @@ impl<'a> Walk<'a> {
             }
             work();
         });
-        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        done.sort_by_key(|(i, _)| *i);
-        std::iter::once(top).chain(done.into_iter().map(|(_, sink)| sink)).collect()
     }
 
     /// Cuts a tree into parts below its first levels. The branches above are given to `top`.

@@ -156,8 +156,12 @@ fn a_plan_is_confirmed_on_purpose_alone() {
     p.wait("type lab first");
     p.keys("\x1b[Z\r");
     p.wait_until("a refusal", |s| s.lines().last().is_some_and(|l| l.contains("type lab first")));
+    // A paste that the terminal does not mark is as fast as one.
+    p.keys("\x1b[Zlab\t\r\r\r");
+    p.wait_until("another refusal", |s| s.lines().last().is_some_and(|l| l.contains("as fast as a paste")));
+    assert!(p.screen().contains("[ Run it ]"), "{}", p.screen());
     // With the name it runs.
-    p.keys("\x1b[Zlab\t\r");
+    p.keys("\r");
     p.wait("Rolling defragmentation of lab, step");
     let shown = p.wait_until("the end", |s| s.contains("Rolling defragmentation of lab: done"));
     for member in ["m1", "m2", "m3"] {
@@ -167,8 +171,8 @@ fn a_plan_is_confirmed_on_purpose_alone() {
     let journal = journal.filter(|p| p.extension().is_some_and(|e| e == "jsonl")).collect::<Vec<_>>();
     assert_eq!(
         std::fs::read_to_string(&journal[0]).unwrap().lines().count(),
-        8,
-        "confirmed, three pairs, ended"
+        11,
+        "confirmed, three times begun, answered and ended, ended"
     );
     p.keys("q");
     assert!(p.exit().success() && p.is_restored());
@@ -305,7 +309,7 @@ fn a_snapshot_outlives_a_stop_and_a_kill_leaves_nothing_for_long() {
     send(p.pid(), Signal::STOP);
     std::thread::sleep(Duration::from_secs(3));
     send(p.pid(), Signal::CONT);
-    p.wait_until("the end", |s| s.contains(": done"));
+    p.wait_until("the end", |s| s.lines().last().is_some_and(|l| l.contains(": done")));
     assert_eq!(desk.saved().len(), 2, "{:?}", desk.saved());
     start(&mut p, "s");
     send(p.pid(), Signal::KILL);
@@ -318,7 +322,7 @@ fn a_snapshot_outlives_a_stop_and_a_kill_leaves_nothing_for_long() {
     next.keys("o");
     next.wait("[ Run it ]");
     next.keys("\x1b[Z\r");
-    next.wait_until("the end", |s| s.contains(": done"));
+    next.wait_until("the end", |s| s.lines().last().is_some_and(|l| l.contains(": done")));
     assert_eq!(desk.saved().len(), 4, "{:?}", desk.saved());
     next.keys("q");
     assert!(next.exit().success());
@@ -355,4 +359,31 @@ fn a_full_disk_fails_the_snapshot_and_keeps_nothing_of_it() {
     desk.set(Fault::Pass);
     p.keys("q");
     assert!(p.exit().success());
+}
+
+/// The disk of the journal is full: nothing is done that it does not announce.
+#[test]
+fn a_full_disk_of_the_journal_lets_nothing_begin() {
+    let desk = Desk::with("3.6");
+    let journals = desk.home.path().join("etcdtop");
+    std::fs::create_dir_all(&journals).unwrap();
+    let (folder, env) = (journals.display().to_string(), desk.env());
+    let script = format!(
+        "mount -t tmpfs -o size=64k none {folder} && head -c 1m /dev/zero > {folder}/junk 2>/dev/null; \
+         exec {} --endpoints {}",
+        crate::support::cluster::program().display(),
+        desk.endpoints
+    );
+    let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let mut p = Pty::program(120, 40, "unshare", &["-Urm", "sh", "-c", &script], &env);
+    desk.open_roll(&mut p);
+    p.keys("\t\r");
+    p.wait_words("journal cannot be written: No space left on device");
+    p.keys("q");
+    assert!(p.exit().success());
+    let rewritten = ["m1", "m2", "m3"].iter().any(|m| {
+        let log = std::fs::read_to_string(desk.cluster.folder().join(format!("{m}.log"))).unwrap();
+        log.contains("defragment")
+    });
+    assert!(!rewritten, "nothing was sent");
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use etcdtop::etcd::{Access, Credentials, Dialer};
 use etcdtop::lab::Spec;
 use etcdtop::model::{Bytes, ClusterView, VerdictKind};
-use etcdtop::ops::engine::{Limits, OpEvent};
 use etcdtop::ops::journal::{self, End, Journal, JournalError, StepEnd};
 use etcdtop::ops::past;
-use etcdtop::ops::plan::{Action, Keep, Request};
+use etcdtop::ops::plan::{Action, Keep, Request, Verify};
+use etcdtop::ops::{Limits, OpEvent};
 use etcdtop::ops::{Mode, confirm};
 
 use crate::support::cluster::TestCluster;
@@ -234,7 +234,8 @@ async fn a_snapshot_that_is_cut_leaves_nothing() {
     let view = watched.until_verdict(VerdictKind::Healthy).await;
     let folder = tempfile::tempdir().unwrap();
     let snapshots = folder.path().join("snapshots");
-    let request = Request::Snapshot { member: None, folder: snapshots.clone() };
+    let request =
+        Request::Snapshot { member: None, folder: snapshots.clone(), name: None, verify: Verify::Full };
     // Slow enough that the cut comes in the middle.
     proxy.set(Fault::Delay(Duration::from_millis(30)));
     let cut = async {
@@ -292,7 +293,12 @@ async fn a_snapshot_needs_no_quorum_with_authentication_on_either() {
     cluster.kill(2);
     let view = watched.until_verdict(VerdictKind::QuorumLost).await;
     let folder = tempfile::tempdir().unwrap();
-    let request = Request::Snapshot { member: None, folder: folder.path().join("snapshots") };
+    let request = Request::Snapshot {
+        member: None,
+        folder: folder.path().join("snapshots"),
+        name: None,
+        verify: Verify::Full,
+    };
     let to = Dialer::new(access, &cluster.endpoints()).unwrap();
     let made = plan(&request, &view).unwrap();
     let ran = run(&to, &watched, made, Limits::default(), folder.path()).await;

@@ -1,5 +1,7 @@
 //! The dialog of a plan.
 
+use std::time::Duration;
+
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use tui_input::Input;
@@ -39,14 +41,14 @@ fn lines(dialog: &Dialog, theme: &Theme, glyphs: &Glyphs, columns: u16) -> Vec<L
             (Some(a), _) => format!("  {a}"),
             _ => String::new(),
         };
-        let estimate = step.estimate.map_or_else(String::new, |d| format!("  about {}", age(d)));
+        let estimate = step.estimate.map_or_else(String::new, |d| format!("  {}", about(d)));
         put(&format!("{:>2}  {}{sizes}{estimate}", i + 1, step.title), 1, theme.strong);
     }
     for skipped in &plan.skipped {
         put(&format!("{}  left out: {skipped}", glyphs.dot), 2, theme.dim);
     }
-    if let Some(total) = plan.estimate() {
-        put(&format!("in all about {}", age(total)), 5, theme.dim);
+    if let Some(total) = plan.estimate().filter(|_| plan.steps.len() > 1) {
+        put(&format!("in all {}", about(total)), 5, theme.dim);
     }
     put("", 0, theme.text);
     // What is open comes before what is well.
@@ -72,6 +74,10 @@ fn lines(dialog: &Dialog, theme: &Theme, glyphs: &Glyphs, columns: u16) -> Vec<L
     lines
 }
 
+fn about(time: Duration) -> String {
+    if time.as_secs() == 0 { "less than 1 s".into() } else { format!("about {}", age(time)) }
+}
+
 fn columns(area: Rect) -> u16 {
     area.width.min(WIDEST + 4).saturating_sub(4)
 }
@@ -82,7 +88,7 @@ pub(in crate::ui) fn most_scroll(dialog: &Dialog, theme: &Theme, glyphs: &Glyphs
     u16::try_from(lines).unwrap_or(u16::MAX).saturating_sub(area.height.saturating_sub(CONTROLS + 3))
 }
 
-pub(in crate::ui) fn draw(_: &State, canvas: &mut Canvas<'_>, area: Rect, dialog: &Dialog) {
+pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect, dialog: &Dialog) {
     let theme = canvas.theme;
     let lines = lines(dialog, theme, canvas.glyphs, columns(area));
     let rows = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(CONTROLS + 3);
@@ -100,7 +106,8 @@ pub(in crate::ui) fn draw(_: &State, canvas: &mut Canvas<'_>, area: Rect, dialog
     let controls = below(inner, text.height + 1);
     options(dialog, canvas, row(controls, 0));
     name(dialog, canvas, row(controls, 1));
-    buttons(dialog, canvas, row(controls, 2));
+    let since = Duration::try_from(state.clock.duration_since(dialog.seen_at())).ok();
+    buttons(dialog, canvas, row(controls, 2), since);
 }
 
 fn options(dialog: &Dialog, canvas: &mut Canvas<'_>, line: Rect) {
@@ -155,12 +162,17 @@ fn input(canvas: &mut Canvas<'_>, line: Rect, x: u16, input: &Input, focused: bo
     canvas.text(line, x, &pad(&shown, columns, false, ellipsis), theme.dim)
 }
 
-fn buttons(dialog: &Dialog, canvas: &mut Canvas<'_>, line: Rect) {
+fn buttons(dialog: &Dialog, canvas: &mut Canvas<'_>, line: Rect, since: Option<Duration>) {
     let theme = canvas.theme;
     let style = |focus: Focus| if dialog.focus == focus { theme.badge } else { theme.strong };
     let x = canvas.text(line, 1, "[ Cancel ]", style(Focus::Cancel));
-    let x = canvas.text(line, x + 2, "[ Run it ]", style(Focus::Run));
-    let hint = dialog.not_yet().unwrap_or_else(|| "tab moves, enter presses, esc cancels".into());
+    let run =
+        if dialog.not_yet().is_some() && dialog.focus != Focus::Run { theme.dim } else { style(Focus::Run) };
+    let x = canvas.text(line, x + 2, "[ Run it ]", run);
+    let old =
+        since.filter(|s| s.as_secs() >= 10).map(|s| format!("as of {} ago: esc, then open it anew", age(s)));
+    let hint = old.or_else(|| dialog.not_yet());
+    let hint = hint.unwrap_or_else(|| "tab moves, enter presses, esc cancels".into());
     canvas.text(line, x + 3, &hint, theme.dim);
 }
 

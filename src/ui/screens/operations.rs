@@ -3,10 +3,9 @@
 use ratatui::layout::Rect;
 
 use crate::app::State;
-use crate::app::operation::end_line;
-use crate::ops::journal::StepEnd;
+use crate::ops::journal::{End, StepEnd};
 use crate::ops::past::Past;
-use crate::ui::canvas::{Canvas, below, row};
+use crate::ui::canvas::{Canvas, below, pad, row, wrap};
 use crate::ui::widgets::operation;
 
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
@@ -15,12 +14,19 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         let height = operation::rows_wanted(state, area.width).min(area.height / 2);
         operation::draw(state, canvas, Rect { height, ..rest });
         rest = below(rest, height + 1);
-        let log = u16::try_from(running.log.len() + 1).unwrap_or(u16::MAX).min(rest.height / 2).max(2);
+        // Whole lines: here a file's full name and a reason can be read to their ends.
+        let mut lines: Vec<(String, String)> = Vec::new();
+        for (at, line) in &running.log {
+            let mut time = at.to_zoned(state.zone.clone()).strftime("%H:%M:%S ").to_string();
+            for part in wrap(line, rest.width.saturating_sub(11)) {
+                lines.push((std::mem::replace(&mut time, " ".repeat(9)), part));
+            }
+        }
+        let log = u16::try_from(lines.len() + 1).unwrap_or(u16::MAX).min(rest.height / 2).max(2);
         let inner = canvas.section(Rect { height: log, ..rest }, "Log");
-        let lines = running.log.len().saturating_sub(usize::from(inner.height));
-        for (y, (at, line)) in (0..inner.height).zip(running.log.iter().skip(lines)) {
-            let time = at.to_zoned(state.zone.clone()).strftime("%H:%M:%S ").to_string();
-            let x = canvas.text(row(inner, y), 1, &time, canvas.theme.dim);
+        let skip = lines.len().saturating_sub(usize::from(inner.height));
+        for (y, (time, line)) in (0..inner.height).zip(lines.iter().skip(skip)) {
+            let x = canvas.text(row(inner, y), 1, time, canvas.theme.dim);
             canvas.text(row(inner, y), x, line, canvas.theme.text);
         }
         rest = below(rest, log + 1);
@@ -41,18 +47,23 @@ fn entry(state: &State, canvas: &mut Canvas<'_>, line: Rect, past: &Past) {
         at.to_zoned(state.zone.clone()).strftime("%Y-%m-%d %H:%M ").to_string()
     });
     let done = past.steps.iter().filter(|s| s.end == Some(StepEnd::Done)).count();
-    let (end, style) = match &past.end {
-        Some(crate::ops::journal::End::Done) => ("done".to_owned(), theme.good),
-        Some(end) => (end_line(end), theme.warning),
-        None if state.changes.running().is_some_and(|o| o.plan.id == past.plan) => {
-            ("runs".into(), theme.accent)
-        }
-        None => ("interrupted".to_owned(), theme.bad),
+    let elsewhere = state.changes.past.running_elsewhere().is_some_and(|(p, _)| p.plan == past.plan);
+    let ours = state.changes.running().is_some_and(|o| o.plan.id == past.plan);
+    // The outcome before what it was: on a small terminal the end of the line is cut.
+    let (word, why, style) = match &past.end {
+        Some(End::Done) => ("done", String::new(), theme.good),
+        Some(End::Cancelled(why) | End::Stopped(why)) => ("stopped", why.clone(), theme.warning),
+        Some(End::Failed(why)) => ("failed", why.clone(), theme.bad),
+        Some(End::Unknown(why)) => ("unknown", why.clone(), theme.bad),
+        None if ours || elsewhere => ("runs", String::new(), theme.accent),
+        None => ("interrupted", String::new(), theme.bad),
     };
-    let figures = format!(", {done} of {} steps, by {}: ", past.steps.len(), past.by);
+    let why = if why.is_empty() { why } else { format!(": {why}") };
+    let word = pad(word, 12, false, canvas.glyphs.ellipsis);
+    let figures = format!(", {done} of {} steps, by {}{why}", past.steps.len(), past.by);
     canvas.spans(
         line,
         1,
-        &[(&time, theme.dim), (&past.title, theme.text), (&figures, theme.dim), (&end, style)],
+        &[(&time, theme.dim), (&word, style), (&past.title, theme.text), (&figures, theme.dim)],
     );
 }

@@ -8,7 +8,7 @@ use ratatui::style::Style;
 use super::bar::{self, Parts};
 use crate::app::State;
 use crate::app::operation::{Operation, Standing, end_line, ended_line};
-use crate::model::units::{age, percent};
+use crate::model::units::{age, latency, percent};
 use crate::model::{Bytes, MemberView};
 use crate::ops::Progress;
 use crate::ops::journal::{End, StepEnd};
@@ -47,6 +47,7 @@ fn running(state: &State, operation: &Operation, step: &Step, began: jiff::Times
         Progress::Bytes { done, of: Some(of) } if of.0 > 0 => {
             text.push_str(&format!(", {done} of {of} ({})", percent(done.share_of(of))));
         }
+        Progress::Verifies => text.push_str(", it is verified"),
         Progress::Bytes { done, .. } => text.push_str(&format!(", {done}")),
     }
     text
@@ -73,6 +74,15 @@ fn step_line(
             format!("{} {}: {}", g.cursor, step.title, running(state, operation, step, *began)),
             theme.accent,
         ),
+        Standing::Settles(end, took_ms) => {
+            let took =
+                took_ms.map_or_else(String::new, |ms| format!(", {}", latency(Duration::from_millis(ms))));
+            let (mark, word) = if *end == StepEnd::Done { (g.done, "done") } else { (g.warning, "not done") };
+            (
+                format!("{mark} {}: {word}{took}; what must hold after it is waited for", step.title),
+                theme.accent,
+            )
+        }
         Standing::Ended(end, figures) => {
             let (mark, style) = match end {
                 StepEnd::Done => (g.done, theme.good),

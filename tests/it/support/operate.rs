@@ -5,12 +5,12 @@ use std::path::Path;
 
 use etcdtop::etcd::Dialer;
 use etcdtop::model::ClusterView;
-use etcdtop::ops::engine::{Engine, Limits, OpEvent, Progress};
 use etcdtop::ops::journal::{End, Journal, StepEnd};
 use etcdtop::ops::past::{self, History};
 use etcdtop::ops::plan::{Plan, Request};
 use etcdtop::ops::planner::{self, Situation};
 use etcdtop::ops::world::Live;
+use etcdtop::ops::{Engine, Limits, OpEvent, Progress};
 use etcdtop::ops::{Mode, confirm};
 use etcdtop::poll::Handle;
 use tokio::sync::watch;

@@ -1,0 +1,104 @@
+//! What the engine tells while it runs, and what it is told: events, progress, limits, the wish to stop.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::journal::{End, Figures, StepEnd};
+use super::plan::Step;
+use crate::model::Bytes;
+
+/// How far a step is, where that can be told truly; never a guess.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing is known but the time.
+    #[default]
+    Unknown,
+    /// So many bytes of a snapshot are in the file.
+    Bytes {
+        /// So many.
+        done: Bytes,
+        /// Of so many, about: the member goes on writing.
+        of: Option<Bytes>,
+    },
+    /// A snapshot is there, and is looked at before it gets its name.
+    Verifies,
+}
+
+/// What the engine tells while it runs. A transition is never lost; how far a step is comes by [`Progress`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum OpEvent {
+    /// It waits before or after a step, and why.
+    Waiting {
+        /// From 0.
+        step: usize,
+        /// For what.
+        why: String,
+    },
+    /// A step began.
+    Began {
+        /// From 0.
+        step: usize,
+        /// When.
+        at: Timestamp,
+    },
+    /// The remaining steps go in another order: the leader has changed.
+    Reordered(Vec<Step>),
+    /// The call of a step is over; what must hold after it is still waited for.
+    Answered {
+        /// From 0.
+        step: usize,
+        /// How.
+        end: StepEnd,
+        /// How long it took, milliseconds; none when its answer was lost.
+        took_ms: Option<u64>,
+    },
+    /// A step ended.
+    StepEnded {
+        /// From 0.
+        step: usize,
+        /// How.
+        end: StepEnd,
+        /// Its figures.
+        figures: Figures,
+    },
+    /// The operation ended.
+    Ended(End),
+}
+
+/// Time limits of the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long what a step needs may take to come about.
+    pub settle: Duration,
+    /// One call of a step; a defragmentation or compaction goes on behind it.
+    pub call: Duration,
+    /// How long a member whose outcome is unknown is watched.
+    pub watch: Duration,
+    /// Between two looks.
+    pub pause: Duration,
+    /// Looks in a row that must be good after a step.
+    pub good_looks: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // OpenShift's operator gives a member 60 s to come back.
+            settle: Duration::from_secs(60),
+            call: Duration::from_secs(600),
+            watch: Duration::from_secs(1_800),
+            pause: Duration::from_millis(200),
+            good_looks: 2,
+        }
+    }
+}
+
+/// That an operation shall stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// Who or what wants it.
+    pub why: String,
+    /// A step that changes nothing, a snapshot, need not be brought to its end.
+    pub at_once: bool,
+}

@@ -1,0 +1,63 @@
+//! The small JSON file beside a snapshot: what a restore needs to know, and what was found when it was verified.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::examine::Status;
+use crate::model::{Bytes, ClusterId, MemberId};
+
+/// What is known of a snapshot besides the file itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// The snapshot's name in the same folder.
+    pub file: String,
+    /// The SHA-256 of everything before its trailer, in hex.
+    pub sha256: String,
+    /// Bytes before the trailer.
+    pub size: Bytes,
+    /// The cluster that it is of.
+    pub cluster_id: Option<ClusterId>,
+    /// The member that it was taken from.
+    pub taken_from: MemberId,
+    /// When the stream had ended.
+    pub taken_at: Timestamp,
+    /// That member's version of etcd.
+    pub etcd_version: Option<String>,
+    /// The members of the cluster then.
+    pub members: Vec<SideMember>,
+    /// What the file holds.
+    pub status: Status,
+    /// How closely it was looked at before it got its name.
+    pub verified: String,
+}
+
+/// A member, as a restore has to name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SideMember {
+    /// Its id.
+    pub id: Option<MemberId>,
+    /// Its name.
+    pub name: String,
+    /// Where peers found it.
+    pub peer_urls: Vec<String>,
+    /// Where clients found it.
+    pub client_urls: Vec<String>,
+    /// Whether it was a learner.
+    pub learner: bool,
+}
+
+impl Side {
+    /// Where the side file of a snapshot lies.
+    #[must_use]
+    pub fn path_of(snapshot: &Path) -> PathBuf {
+        snapshot.with_extension("json")
+    }
+
+    /// That of a snapshot, if there is one that can be read.
+    #[must_use]
+    pub fn of(snapshot: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(Self::path_of(snapshot)).ok()?).ok()
+    }
+}
