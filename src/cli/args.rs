@@ -89,7 +89,7 @@ pub enum Command {
     Status,
     /// A linearizable read through each member, with its latency (exit: 0 ok, 1 warning, 2 critical, 3 unknown)
     Health,
-    /// What a snapshot file holds, and whether it can be trusted
+    /// Save snapshots, see what they hold, and whether they can be trusted
     Snapshot {
         /// What to do.
         #[command(subcommand)]

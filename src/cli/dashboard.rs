@@ -1,6 +1,5 @@
 //! The dashboard's loop: one select, one draw. Ties together poll, app, ui and term.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::args::Cli;
 use super::connect::{METRICS_EVERY, access, patience, poll_options, settings};
 use super::exit::Exit;
+use super::operate::snapshot_dir;
 use super::operations::Runner;
 use crate::app::operation::end_line;
 use crate::app::state::{Access, Look};
@@ -132,16 +132,6 @@ pub(super) fn open(runtime: &Runtime, settings: &Settings, opening: Opening, acc
         }
         outcome
     })
-}
-
-/// Where snapshots go: as set, else in the XDG data folder.
-fn snapshot_dir(settings: &Settings) -> PathBuf {
-    if let Some(dir) = &settings.snapshot_dir {
-        return dir.value.clone();
-    }
-    let env = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let data = env("XDG_DATA_HOME").or_else(|| Some(env("HOME")?.join(".local/share")));
-    data.unwrap_or_default().join("etcdtop/snapshots")
 }
 
 struct Loop<'a> {

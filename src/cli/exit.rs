@@ -9,6 +9,10 @@ pub enum Exit {
     Done,
     /// It failed; the message says what was done and what not.
     Failed,
+    /// A safety check refused it; nothing was done.
+    Refused,
+    /// The outcome is not known.
+    Unknown,
     /// Wrong usage or configuration.
     Usage,
     /// No member could be reached.
@@ -38,6 +42,8 @@ impl From<Exit> for ExitCode {
         Self::from(match exit {
             Exit::Done => 0,
             Exit::Failed => 1,
+            Exit::Refused => 3,
+            Exit::Unknown => 5,
             Exit::Usage => 2,
             Exit::Unreachable => 4,
             Exit::Plugin(found) => found as u8,

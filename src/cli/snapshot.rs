@@ -1,26 +1,80 @@
-//! `etcdtop snapshot`: what a snapshot file holds, and whether it can be trusted. No cluster is needed.
+//! `etcdtop snapshot`: saving one, what a snapshot file holds, and whether it can be trusted.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use clap::builder::PossibleValuesParser;
 use clap::{Subcommand, ValueHint};
 use color_eyre::Result;
+use color_eyre::eyre::eyre;
 use serde::Serialize;
 
 use super::args::Cli;
-use super::connect::{output, print, print_json, settings};
+use super::connect::{output, print, print_json, settings, warn};
 use super::exit::Exit;
+use super::folder::{KeepArgs, RestoreArgs, run_list, run_prune, run_restore_plan};
+use super::operate::{carry_out, snapshot_dir};
 use super::table::table;
-use crate::config::OutputFormat;
-use crate::model::Bytes;
+use crate::config::{OutputFormat, Settings};
+use crate::lab::drill::drill;
 use crate::model::units::grouped;
-use crate::snapshot::{Damage, Depth, Examined, Snapshot, Status, examine};
+use crate::model::{Bytes, ClusterView, Endpoint, MemberId, MemberView};
+use crate::ops::plan::{Action, Request, Verify};
+use crate::snapshot::{Damage, Depth, Examined, Side, Snapshot, Status, examine};
+use crate::term::{Signal, Signals};
 
 /// The `snapshot` commands.
 #[derive(Debug, Subcommand)]
 pub enum SnapshotCommand {
+    /// Save a snapshot of a member: checked while it streams, verified, and under its name only when it is whole
+    Save {
+        /// The file, or the folder for a name with cluster, time and revision [default: --snapshot-dir]
+        #[arg(value_hint = ValueHint::AnyPath)]
+        path: Option<PathBuf>,
+        /// The member, by name, id or endpoint [default: the healthiest follower that has caught up]
+        #[arg(long, value_name = "MEMBER")]
+        member: Option<String>,
+        /// How closely to look at it before it gets its name
+        #[arg(long, value_name = "HOW", default_value = "full", value_parser = PossibleValuesParser::new(["fast", "full", "drill"]))]
+        verify: String,
+    },
+    /// The snapshots of a folder: age, revision, size, verified how
+    List {
+        /// The folder [default: --snapshot-dir]
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: Option<PathBuf>,
+    },
+    /// Remove old snapshots of a folder; the newest verified one of each cluster always stays
+    Prune {
+        /// The folder [default: --snapshot-dir]
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: Option<PathBuf>,
+        /// What stays.
+        #[command(flatten)]
+        keep: KeepArgs,
+        /// Only say what would go
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// How to bring a cluster back from a snapshot: the exact commands, the checks, the order
+    RestorePlan(RestoreArgs),
+    /// Restore a snapshot into a scratch folder, start that etcd on loopback, compare, and remove everything
+    Drill {
+        /// A snapshot, or a member's member/snap/db
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
     /// Hash, revision, keys and size of a snapshot file, as etcdutl tells them
     Status {
+        /// A snapshot, or a member's member/snap/db
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// What a snapshot holds: keys, who fills it, what a compaction and a defragmentation would give back
+    Inspect {
         /// A snapshot, or a member's member/snap/db
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
@@ -34,11 +88,127 @@ pub enum SnapshotCommand {
 }
 
 pub(super) fn run(cli: &Cli, command: &SnapshotCommand) -> Result<Exit> {
-    let format = output(&settings(cli)?);
+    let settings = settings(cli)?;
+    let format = output(&settings);
     match command {
+        SnapshotCommand::Save { path, member, verify } => {
+            save(&settings, path.as_deref(), member.as_deref(), verify, format)
+        }
+        SnapshotCommand::List { folder } => run_list(&folder_of(&settings, folder.as_ref()), format),
+        SnapshotCommand::Prune { folder, keep, dry_run, yes } => {
+            run_prune(&folder_of(&settings, folder.as_ref()), *keep, *dry_run, *yes, format)
+        }
+        SnapshotCommand::RestorePlan(args) => run_restore_plan(args),
         SnapshotCommand::Status { file } => status(file, format),
+        SnapshotCommand::Drill { file } => run_drill(file, format),
+        SnapshotCommand::Inspect { file } => super::inspect::run(file, format),
         SnapshotCommand::Verify { file } => verify(file, format),
     }
+}
+
+fn save(
+    settings: &Settings,
+    path: Option<&Path>,
+    member: Option<&str>,
+    verify: &str,
+    format: OutputFormat,
+) -> Result<Exit> {
+    warn(settings);
+    let (folder, name) = target(settings, path)?;
+    let drills = verify == "drill";
+    let verify = if verify == "fast" { Verify::Fast } else { Verify::Full };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let request = |view: &ClusterView| {
+        let member = member.map(|m| named(view, m)).transpose()?;
+        Ok(Request::Snapshot { member, folder, name, verify })
+    };
+    let outcome = runtime.block_on(carry_out(settings, request, false));
+    runtime.shutdown_background();
+    let outcome = outcome?;
+    for (step, _) in &outcome.done {
+        let Action::Snapshot { file, .. } = &step.action else { continue };
+        match format {
+            OutputFormat::Table => print(&format!("{}\n", file.display()))?,
+            OutputFormat::Json | OutputFormat::Jsonl => print_json(&Side::of(file))?,
+        }
+        if drills {
+            return run_drill(file, OutputFormat::Table);
+        }
+    }
+    Ok(outcome.exit)
+}
+
+fn folder_of(settings: &Settings, named: Option<&PathBuf>) -> PathBuf {
+    named.cloned().unwrap_or_else(|| snapshot_dir(settings))
+}
+
+fn run_drill(file: &Path, format: OutputFormat) -> Result<Exit> {
+    let Some((snapshot, found)) = read(file, Depth::Verify) else { return Ok(Exit::Failed) };
+    if !found.damages.is_empty() {
+        tell(file, &found.damages);
+        return Ok(Exit::Failed);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let launcher = std::env::current_exe().ok();
+    let drilled = runtime.block_on(async {
+        // Ctrl-C drops the cluster, and with it its processes and its folder.
+        let mut signals = Signals::listen()?;
+        tokio::select! {
+            drilled = drill(&snapshot, &found.status, launcher) => Ok(Ok(drilled)),
+            signal = signals.next() => std::io::Result::Ok(Err(signal)),
+        }
+    })?;
+    runtime.shutdown_background();
+    match drilled {
+        Err(Signal::End(number)) => Ok(Exit::Signal(number)),
+        Err(_) => Ok(Exit::Failed),
+        Ok(Err(e)) => {
+            eprintln!("etcdtop: {}: {e}", file.display());
+            Ok(Exit::Failed)
+        }
+        Ok(Ok(drilled)) => {
+            match format {
+                OutputFormat::Table => {
+                    let same = match (drilled.revision, drilled.keys) {
+                        (Some(r), Some(keys)) => format!(
+                            "revision {}, {} keys, the same hash",
+                            grouped(u64::try_from(r.0).unwrap_or_default()),
+                            grouped(keys)
+                        ),
+                        _ => "authentication is on: what it holds only its users are told".into(),
+                    };
+                    eprintln!("{}: etcd {} runs from it: {same}", file.display(), drilled.version);
+                }
+                OutputFormat::Json | OutputFormat::Jsonl => print_json(&drilled)?,
+            }
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// The folder and, if a file was named, its name.
+fn target(settings: &Settings, path: Option<&Path>) -> Result<(PathBuf, Option<String>)> {
+    let here = std::env::current_dir()?;
+    let Some(path) = path else { return Ok((here.join(snapshot_dir(settings)), None)) };
+    let path = here.join(path);
+    if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Ok((path, None));
+    }
+    let name = path.file_name().and_then(|n| n.to_str());
+    let name = name.ok_or_else(|| eyre!("{}: no name for a file", path.display()))?.to_owned();
+    Ok((path.parent().unwrap_or(&here).to_owned(), Some(name)))
+}
+
+/// The member that is meant by a name, an id or an endpoint.
+fn named(view: &ClusterView, text: &str) -> Result<MemberId> {
+    let same = |m: &&MemberView| {
+        m.name.raw() == text
+            || m.id.is_some_and(|id| id.to_string() == text.to_lowercase())
+            || m.endpoint.as_ref().is_some_and(|e| Endpoint::parse(text).is_ok_and(|t| t.same_address(e)))
+    };
+    let found = view.members.iter().find(same).and_then(|m| m.id);
+    let known: Vec<_> = view.members.iter().map(MemberView::label).collect();
+    found.ok_or_else(|| eyre!("no member {text:?}: there are {}", known.join(", ")))
 }
 
 /// Reads a file, or says why it cannot be read.

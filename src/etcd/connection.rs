@@ -192,6 +192,26 @@ impl Connection {
         }
     }
 
+    /// How many keys there are, by a linearizable range that counts.
+    ///
+    /// # Errors
+    /// The fault that kept it from answering within `limit`.
+    pub async fn count_keys(&self, limit: Duration) -> Result<u64, Fault> {
+        let mut kv = self.client.kv_client();
+        let options = GetOptions::new().with_all_keys().with_count_only();
+        let reply = self.call(limit, async move { kv.get([0_u8], Some(options)).await }).await?;
+        Ok(u64::try_from(reply.count()).unwrap_or_default())
+    }
+
+    /// `Maintenance.HashKV` at the newest revision.
+    ///
+    /// # Errors
+    /// The fault that kept it from answering within `limit`.
+    pub async fn hash_kv(&self, limit: Duration) -> Result<u32, Fault> {
+        let mut maintenance = self.client.maintenance_client();
+        Ok(self.call(limit, async move { maintenance.hash_kv(0).await }).await?.hash())
+    }
+
     /// Makes sure that `member` of `cluster` answers here and no other: behind an address there may be another one by now.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::binaries::{Binaries, BinariesError};
 use super::{process, scratch};
-use crate::etcd::{Access, Dialer, TlsFiles};
+use crate::etcd::{Access, Dialer, Fault, TlsFiles};
 use crate::model::{Bytes, Endpoint};
 
 /// Why the lab does not work.
@@ -41,6 +41,9 @@ pub enum LabError {
         /// The end of its log.
         log: String,
     },
+    /// A member's data could not be brought into its place.
+    #[error("lab: {0}")]
+    Restore(String),
     /// A number that makes no cluster.
     #[error("lab: {0} members make no cluster: 1 to 9 do")]
     Members(usize),
@@ -68,6 +71,8 @@ pub struct Spec {
     pub version: Option<String>,
     /// `--quota-backend-bytes`.
     pub quota: Option<Bytes>,
+    /// The programs; none: of the version, or the newest on this machine.
+    pub binaries: Option<Binaries>,
     /// Certificates; none: plain http.
     pub tls: Option<Tls>,
     /// Further flags for every member.
@@ -105,6 +110,24 @@ pub struct Cluster {
     folder: TempDir,
 }
 
+/// `--initial-cluster-token` of every lab.
+const TOKEN: &str = "etcdtop-lab";
+
+/// Where a member's data is to be, and what it must know of the cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// `--data-dir`, which is not there yet.
+    pub data: &'a Path,
+    /// `--name`.
+    pub name: &'a str,
+    /// `--initial-advertise-peer-urls`.
+    pub peer_url: &'a str,
+    /// `--initial-cluster`.
+    pub initial: &'a str,
+    /// `--initial-cluster-token`.
+    pub token: &'a str,
+}
+
 fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> LabError {
     let what = what.into();
     |source| LabError::Io { what, source }
@@ -116,11 +139,26 @@ impl Cluster {
     /// # Errors
     /// No etcd on this machine, no place for the folder, or a member that does not come up (with the end of its log).
     pub async fn start(spec: &Spec) -> Result<Self, LabError> {
+        Self::start_from(spec, |_| Ok(()), Duration::from_secs(60)).await
+    }
+
+    /// The same from data that `prepare` brings into each member's place.
+    ///
+    /// # Errors
+    /// The same, or what `prepare` says.
+    pub async fn start_from(
+        spec: &Spec,
+        prepare: impl Fn(&Place<'_>) -> Result<(), String>,
+        patience: Duration,
+    ) -> Result<Self, LabError> {
         let count = if spec.members == 0 { 3 } else { spec.members };
         if count > 9 {
             return Err(LabError::Members(count));
         }
-        let binaries = Binaries::find(spec.version.as_deref())?;
+        let binaries = match &spec.binaries {
+            Some(binaries) => binaries.clone(),
+            None => Binaries::find(spec.version.as_deref())?,
+        };
         let folder = scratch::create().map_err(failed("cannot make a scratch folder"))?;
         let tls = spec.tls.clone();
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -136,6 +174,14 @@ impl Cluster {
             let name = format!("m{}", i + 1);
             let client = format!("{scheme}://127.0.0.1:{}", ports[i]);
             let data = folder.path().join(&name);
+            let place = Place {
+                data: &data,
+                name: &name,
+                peer_url: &peer_url,
+                initial: &initial.join(","),
+                token: TOKEN,
+            };
+            prepare(&place).map_err(LabError::Restore)?;
             let mut args = vec![
                 format!("--name={name}"),
                 format!("--data-dir={}", data.display()),
@@ -144,7 +190,7 @@ impl Cluster {
                 format!("--listen-peer-urls=http://127.0.0.1:{}", peers[i].0),
                 format!("--initial-advertise-peer-urls={peer_url}"),
                 format!("--initial-cluster={}", initial.join(",")),
-                "--initial-cluster-token=etcdtop-lab".into(),
+                format!("--initial-cluster-token={TOKEN}"),
             ];
             args.extend(spec.quota.map(|q| format!("--quota-backend-bytes={}", q.0)));
             if let Some(tls) = &tls {
@@ -179,7 +225,7 @@ impl Cluster {
         for i in 0..count {
             cluster.spawn(i)?;
         }
-        cluster.wait_ready(Duration::from_secs(60)).await?;
+        cluster.wait_ready(patience).await?;
         Ok(cluster)
     }
 
@@ -241,6 +287,8 @@ impl Cluster {
                     Ok(connection) => match connection.status(Duration::from_secs(1)).await {
                         Ok(status) if status.leader.is_some() => break,
                         Ok(_) => "it has no leader".to_owned(),
+                        // It serves: it asks who is there.
+                        Err(Fault::Auth { .. }) => break,
                         Err(fault) => fault.to_string(),
                     },
                     Err(fault) => fault.to_string(),

@@ -3,6 +3,7 @@
 
 pub mod binaries;
 mod cluster;
+pub mod drill;
 pub mod load;
 mod process;
 mod scratch;

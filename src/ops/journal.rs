@@ -227,12 +227,13 @@ impl Journal {
     }
 }
 
-/// Takes the lock; false when somebody else has it. One who only looks whether it is free holds it for a moment.
+/// Takes the lock; false when somebody else has it. One who only looks whether it is free holds it for a
+/// moment, and so does a process that was just forked, until it is another program.
 fn lock_now(lock: &File) -> io::Result<bool> {
-    for _ in 0..5 {
+    for _ in 0..10 {
         match rustix::fs::flock(lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(true),
-            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(std::time::Duration::from_millis(20)),
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(std::time::Duration::from_millis(50)),
             Err(e) => return Err(e.into()),
         }
     }

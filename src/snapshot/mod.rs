@@ -6,12 +6,20 @@
 pub mod bolt;
 mod examine;
 mod file;
+mod folder;
+mod hash;
+mod inspect;
 pub mod mvcc;
+mod restore;
 mod side;
 mod tree;
 
 pub use examine::{Depth, Examined, Status, examine};
 pub use file::{Check, Damage, Reader, Snapshot, SnapshotError, TRAILER};
+pub use folder::{Fate, Keep, Listing, Saved, list, remove, retain};
+pub use hash::{compact_revision, hash_kv};
+pub use inspect::{BucketFigures, Inspected, KeyFigures, PageFigures, PrefixFigures, inspect};
+pub use restore::{Wishes, plan as restore_plan};
 pub use side::{Side, SideMember};
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("poll", &["etcd", "model"]),
     ("diagnose", &["poll", "model"]),
     ("snapshot", &["model"]),
-    ("lab", &["etcd", "model"]),
+    ("lab", &["etcd", "snapshot", "model"]),
     // What an operation goes by is what the screens show: the same poll.
     ("ops", &["etcd", "poll", "snapshot", "model"]),
     ("app", &["config", "diagnose", "ops", "poll", "model"]),

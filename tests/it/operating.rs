@@ -75,14 +75,16 @@ impl Desk {
     fn open_roll(&self, p: &mut Pty) {
         p.wait_until("three members", |s| s.contains("3/3 members serve"));
         p.keys("D");
-        p.wait("Rolling defragmentation");
+        p.wait("[ Run it ]");
         self.type_name(p);
     }
 
     fn type_name(&self, p: &mut Pty) {
         let name = self.name();
         p.keys(&format!("\x1b[Z\x1b[Z{name}"));
-        p.wait_until("the name", |s| !s.contains(&format!("type {name} first")));
+        p.wait_until("the name", |s| {
+            !s.contains(&format!("type {name} first")) && !s.contains(&format!("that is not {name}"))
+        });
     }
 
     /// The journal of the one cluster.
@@ -280,7 +282,7 @@ fn what_was_killed_in_the_middle_of_a_step_goes_on() {
     assert!(shown.contains("go on with what is left"), "{shown}");
     next.wait_until("three members", |s| s.contains("3/3 members serve"));
     next.keys("o");
-    next.wait("Rolling defragmentation");
+    next.wait("[ Run it ]");
     desk.type_name(&mut next);
     next.keys("\t\r");
     next.wait_until("the end", |s| s.contains("+2: done"));

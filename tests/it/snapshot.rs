@@ -40,6 +40,15 @@ fn agrees(file: &Path, what: &str) -> Value {
             assert_eq!(&ours["version"], version, "{what}");
         }
     }
+    // A real etcd runs from it, and has the same.
+    let drilled = stdout_json(&run(&["snapshot", "drill", path, "-o", "json"]));
+    // An empty store begins at revision 1.
+    let revision = ours["revision"].as_i64().unwrap().max(1);
+    if what.ends_with("auth") {
+        assert_eq!(drilled["keys"], Value::Null, "{what}: {drilled}");
+    } else {
+        assert_eq!((&drilled["revision"], &drilled["keys"]), (&json!(revision), &ours["totalKey"]), "{what}");
+    }
     let verified = stdout_json(&run(&["snapshot", "verify", path, "-o", "json"]));
     assert_eq!((&verified["whole"], &verified["damages"]), (&json!(true), &json!([])), "{what}");
     assert_eq!(verified["status"], ours, "{what}");
@@ -133,4 +142,83 @@ fn a_damaged_file_is_1_and_names_check_and_page() {
     assert!(output.code == 1 && output.all().contains("it was cut"), "{}", output.all());
     let output = run(&["snapshot", "verify", "/nonexistent/x.db"]);
     assert!(output.code == 1 && output.all().contains("/nonexistent/x.db: No such file"), "{}", output.all());
+}
+
+/// What inspect foretells of a compaction and a defragmentation, beside what they give.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_foretold_is_what_comes() {
+    let cluster =
+        TestCluster::start(Spec { members: 1, version: Some("3.6".into()), ..Spec::default() }).await;
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..30 {
+        let puts: Vec<_> = (0..120)
+            .map(|i| {
+                format!(
+                    "put /registry/configmaps/ns/c{i} \"{}\"",
+                    "x".repeat(100 + (i * 37 + round * 11) % 900)
+                )
+            })
+            .collect();
+        cluster.etcdctl_with(&["txn"], &format!("\n{}\n\n\n", puts.join("\n")));
+    }
+    cluster.etcdctl(&["del", "/registry/configmaps/ns/c1", "/registry/configmaps/ns/c2"]);
+    let inspect = |name: &str| {
+        let file = folder.path().join(name);
+        cluster.etcdctl(&["snapshot", "save", file.to_str().unwrap()]);
+        stdout_json(&run(&["snapshot", "inspect", file.to_str().unwrap(), "-o", "json"]))
+    };
+    let size = |i: &Value| i["size"].as_f64().unwrap();
+    let near = |foretold: &Value, came: f64, what: &str| {
+        let foretold = foretold.as_f64().unwrap();
+        // A tenth, and some pages that were freed while it was written.
+        assert!(
+            (foretold - came).abs() < came / 10.0 + 8.0 * 4096.0,
+            "{what}: foretold {foretold}, came {came}"
+        );
+    };
+    let first = inspect("first.db");
+    assert_eq!((&first["live_keys"], &first["tombstones"]), (&json!(89), &json!(31)), "{first}");
+    assert_eq!(first["prefixes"][0]["prefix"], "configmaps");
+    cluster.etcdctl(&["defrag"]);
+    let second = inspect("second.db");
+    near(&first["after_defragmentation"], size(&second), "a defragmentation");
+    let head = second["revision"].to_string();
+    cluster.etcdctl(&["compact", "--physical", &head]);
+    cluster.etcdctl(&["defrag"]);
+    let third = inspect("third.db");
+    near(&second["after_compaction"], size(&third), "a compaction and a defragmentation");
+    assert!(size(&third) < size(&second) / 5.0, "{third}");
+    assert_eq!(third["live_keys"], json!(89), "{third}");
+}
+
+/// Saving from the command line: the file is named on standard output, verified, and has its side file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_saved_from_the_command_line() {
+    let cluster = TestCluster::of("3.6").await;
+    cluster.etcdctl(&["put", "/a", "b"]);
+    let home = tempfile::tempdir().unwrap();
+    let text = home.path().display().to_string();
+    let env = [("XDG_STATE_HOME", text.as_str()), ("XDG_DATA_HOME", text.as_str())];
+    let endpoints = cluster.endpoints_text();
+    let save = |args: &[&str]| {
+        let mut all = vec!["snapshot", "save", "--endpoints", &endpoints];
+        all.extend(args);
+        crate::cli::run_with(&all, &env)
+    };
+    let output = save(&["--member", "m2"]);
+    assert_eq!(output.code, 0, "{}", output.all());
+    let file = std::path::PathBuf::from(output.out.trim());
+    assert!(file.starts_with(home.path()) && file.exists(), "{}", output.all());
+    agrees(&file, "saved by us");
+    let side: Value = serde_json::from_slice(&std::fs::read(file.with_extension("json")).unwrap()).unwrap();
+    assert_eq!((&side["verified"], side["members"].as_array().unwrap().len()), (&json!("full"), 3), "{side}");
+    // A name that is taken, a member that is none, a folder that cannot be: nothing is written over, and it says why.
+    let again = save(&[file.to_str().unwrap()]);
+    assert!(again.code == 1 && again.err.contains("exists already"), "{}", again.all());
+    let none = save(&["--member", "m9"]);
+    assert!(none.code == 2 && none.err.contains("no member \"m9\": there are m1, m2, m3"), "{}", none.all());
+    let bad = save(&["/proc/nowhere/x.db"]);
+    assert!(bad.code == 1 && bad.err.contains("cannot create /proc/nowhere"), "{}", bad.all());
+    let nobody = crate::cli::run_with(&["snapshot", "save", "--endpoints", "127.0.0.1:1"], &env);
+    assert!(nobody.code == 4 && nobody.err.contains("no member answers"), "{}", nobody.all());
 }

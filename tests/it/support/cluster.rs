@@ -41,7 +41,7 @@ impl TestCluster {
         // From here on the place is given back however the start ends.
         let mut this = Self { cluster: None };
         spec.launcher = Some(program());
-        let cluster = Cluster::start(&spec).await;
+        let cluster = Box::pin(Cluster::start(&spec)).await;
         this.cluster =
             Some(cluster.unwrap_or_else(|e| panic!("{e}\n(`make fetch` gets every etcd of the tests)")));
         this
