@@ -34,9 +34,10 @@ check: rust ## formatting, lints, then every test
 
 bench: build ## whole-program measurements beside htop, in one run
 	@scripts/fetch-tools demo
-	@export PROTOC="$$(scripts/fetch-tools --protoc-path)"; $(CARGO) build --release --locked --example bench --example roll
+	@export PROTOC="$$(scripts/fetch-tools --protoc-path)"; $(CARGO) build --release --locked --example bench --example roll --example snapshot
 	@target/release/examples/bench
 	@target/release/examples/roll --overhead
+	@target/release/examples/snapshot
 
 bench-roll: build ## a rolling defragmentation of 1 GiB files beside etcdctl's, under writers
 	@scripts/fetch-tools demo

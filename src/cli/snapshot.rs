@@ -20,7 +20,7 @@ use crate::lab::drill::drill;
 use crate::model::units::grouped;
 use crate::model::{Bytes, ClusterView, Endpoint, MemberId, MemberView};
 use crate::ops::plan::{Action, Request, Verify};
-use crate::snapshot::{Damage, Depth, Examined, Side, Snapshot, Status, examine};
+use crate::snapshot::{Check, Damage, Depth, Examined, Side, Snapshot, Status, examine};
 use crate::term::{Signal, Signals};
 
 /// The `snapshot` commands.
@@ -84,6 +84,9 @@ pub enum SnapshotCommand {
         /// A snapshot, or a member's member/snap/db
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
+        /// It is a member's own db file: it has no checksum (so is one that is named db)
+        #[arg(long)]
+        raw: bool,
     },
 }
 
@@ -102,7 +105,7 @@ pub(super) fn run(cli: &Cli, command: &SnapshotCommand) -> Result<Exit> {
         SnapshotCommand::Status { file } => status(file, format),
         SnapshotCommand::Drill { file } => run_drill(file, format),
         SnapshotCommand::Inspect { file } => super::inspect::run(file, format),
-        SnapshotCommand::Verify { file } => verify(file, format),
+        SnapshotCommand::Verify { file, raw } => verify(file, *raw, format),
     }
 }
 
@@ -273,8 +276,13 @@ impl<'a> DamageJson<'a> {
     }
 }
 
-fn verify(file: &Path, format: OutputFormat) -> Result<Exit> {
-    let Some((snapshot, found)) = read(file, Depth::Verify) else { return Ok(Exit::Failed) };
+fn verify(file: &Path, raw: bool, format: OutputFormat) -> Result<Exit> {
+    let Some((snapshot, mut found)) = read(file, Depth::Verify) else { return Ok(Exit::Failed) };
+    let raw = raw || file.file_name().is_some_and(|name| name == "db");
+    if snapshot.trailer().is_none() && !raw {
+        let what = "no checksum at its end: a snapshot that lost its last 32 bytes, or a member's own db file (then say --raw)";
+        found.damages.insert(0, Damage { check: Check::Trailer, page: None, what: what.into() });
+    }
     let whole = found.damages.is_empty();
     match format {
         OutputFormat::Table if whole => {

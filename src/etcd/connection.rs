@@ -60,6 +60,9 @@ impl std::fmt::Debug for Connection {
     }
 }
 
+/// Bytes that a member may send before it hears that they were taken.
+const WINDOW: u32 = 4 << 20;
+
 impl Dialer {
     /// Connects to the member behind `endpoint` and authenticates if a user is set.
     ///
@@ -77,7 +80,10 @@ impl Dialer {
             .map_err(|e| Fault::Unreachable { reason: e.to_string() })?
             .http2_keep_alive_interval(access.keepalive_time.max(super::access::MIN_KEEPALIVE))
             .keep_alive_timeout(access.keepalive_timeout)
-            .keep_alive_while_idle(false);
+            .keep_alive_while_idle(false)
+            // A snapshot must not wait for a round trip after every 64 KiB.
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW);
         let channel = settings.connect_with_connector(Once(Some(stream)));
         let channel = match timeout(access.dial_timeout, channel).await {
             Ok(Ok(channel)) => channel,

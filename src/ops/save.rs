@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ring::digest::{Context, SHA256};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, BufWriter};
 use tokio::sync::watch;
 
 use super::event::Progress;
@@ -23,6 +23,8 @@ use crate::snapshot::{Depth, Side, SideMember, Snapshot, TRAILER, examine};
 
 /// A stream on which nothing comes for so long is broken.
 const STALL: Duration = Duration::from_secs(30);
+/// What is handed to the disk at a time.
+const BUFFER: usize = 1 << 20;
 /// Free space that must be left beside the snapshot.
 const SPARE: u64 = 64 << 20;
 
@@ -63,7 +65,7 @@ pub async fn save(
     let path = file.to_owned();
     // A disk that hangs must not keep the members from being polled.
     let (part, opened) = beside_the_runtime(move || open(&path, size)).await?;
-    let mut out = tokio::fs::File::from_std(opened);
+    let mut out = BufWriter::with_capacity(BUFFER, tokio::fs::File::from_std(opened));
     let streamed = stream_into(connection, &mut out, &part.path, progress).await;
     drop(out);
     let (sha, total) = match streamed {
@@ -99,13 +101,13 @@ pub async fn save(
 /// The stream is on the disk when this is done.
 async fn stream_into(
     connection: &Connection,
-    out: &mut tokio::fs::File,
+    out: &mut BufWriter<tokio::fs::File>,
     path: &Path,
     progress: &watch::Sender<Progress>,
 ) -> Result<(String, u64), Fault> {
     let whole = copy(connection, out, path, progress).await?;
     out.flush().await.map_err(|e| disk("cannot write", path, &e))?;
-    out.sync_all().await.map_err(|e| disk("cannot sync", path, &e))?;
+    out.get_ref().sync_all().await.map_err(|e| disk("cannot sync", path, &e))?;
     Ok(whole)
 }
 
@@ -266,7 +268,7 @@ fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
 /// Copies the stream and checks its trailer; the digest in hex, and the bytes of the file.
 async fn copy(
     connection: &Connection,
-    out: &mut tokio::fs::File,
+    out: &mut BufWriter<tokio::fs::File>,
     path: &Path,
     progress: &watch::Sender<Progress>,
 ) -> Result<(String, u64), Fault> {

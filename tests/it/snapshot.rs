@@ -102,6 +102,8 @@ async fn agrees_with_etcdutl(version: &str) {
     std::fs::copy(&raw, &copy).unwrap();
     let shown = run(&["snapshot", "status", copy.to_str().unwrap()]);
     assert!(shown.all().contains("raw db file, no checksum"), "{}", shown.all());
+    let shown = run(&["snapshot", "verify", copy.to_str().unwrap(), "--raw"]);
+    assert!(shown.code == 0 && shown.all().contains("no checksum at its end: a raw"), "{}", shown.all());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,4 +223,74 @@ async fn a_snapshot_is_saved_from_the_command_line() {
     assert!(bad.code == 1 && bad.err.contains("cannot create /proc/nowhere"), "{}", bad.all());
     let nobody = crate::cli::run_with(&["snapshot", "save", "--endpoints", "127.0.0.1:1"], &env);
     assert!(nobody.code == 4 && nobody.err.contains("no member answers"), "{}", nobody.all());
+}
+
+type Damage = Box<dyn Fn(&mut Vec<u8>)>;
+
+/// What `etcdutl snapshot status` sees of a damaged file, and what verify names: the table in the README.
+#[test]
+fn damage_that_etcdutl_does_not_see_is_named() {
+    const PAGE: usize = 4096;
+    let whole = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/snapshot-3.6.db")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.db");
+    // A leaf of the bucket `key`, in use: its first element's key and value.
+    let element = |bytes: &[u8], page: usize, i: usize| {
+        let at = page * PAGE + 16 + i * 16;
+        let word = |o: usize| u32::from_le_bytes(bytes[at + o..at + o + 4].try_into().unwrap()) as usize;
+        (at + word(4), word(8), word(12))
+    };
+    let in_use = 15;
+    let (key, key_len, _) = element(&whole, in_use, 0);
+    let cases: Vec<(&str, Damage, &str)> = vec![
+        ("a byte of a value", Box::new(move |b| b[key + key_len + 40] ^= 1), "trailer"),
+        (
+            "the checksum",
+            Box::new(|b| {
+                let n = b.len();
+                b[n - 1] ^= 1;
+            }),
+            "trailer",
+        ),
+        ("a revision's number", Box::new(move |b| b[key + 7] ^= 0x40), "trailer"),
+        ("a page's number", Box::new(move |b| b[in_use * PAGE] ^= 1), "page"),
+        ("a page's kind", Box::new(move |b| b[in_use * PAGE + 8] = 1), "page"),
+        ("a value's length", Box::new(move |b| b[in_use * PAGE + 16 + 12] ^= 2), "trailer"),
+        ("cut at a page", Box::new(|b| b.truncate(PAGE * 12)), "size"),
+        ("cut in a page", Box::new(|b| b.truncate(PAGE * 12 + 100)), "size"),
+        (
+            "no checksum",
+            Box::new(|b| {
+                let n = b.len();
+                b.truncate(n - 32);
+            }),
+            "trailer",
+        ),
+        ("a meta page", Box::new(|b| b[16 + 20] ^= 1), "meta"),
+    ];
+    let mut missed = Vec::new();
+    for (what, damage, check) in cases {
+        let mut bytes = whole.clone();
+        damage(&mut bytes);
+        std::fs::write(&file, &bytes).unwrap();
+        let sees = ["3.5", "3.6", "3.7"].map(|version| {
+            let program = Binaries::find(Some(version)).unwrap().etcdutl.unwrap();
+            let output = Command::new(program).args(["snapshot", "status"]).arg(&file).output().unwrap();
+            !output.status.success()
+        });
+        let ours = run(&["snapshot", "verify", file.to_str().unwrap()]);
+        println!(
+            "{what}: etcdutl {sees:?}, verify {}: {}",
+            ours.code,
+            ours.all().lines().last().unwrap_or_default()
+        );
+        if sees == [false; 3] {
+            missed.push(what);
+        }
+        assert!(ours.code == 1 && ours.all().contains(&format!("{check}: ")), "{what}: {}", ours.all());
+    }
+    println!("missed by etcdutl: {missed:?}");
+    for what in ["a byte of a value", "the checksum", "no checksum"] {
+        assert!(missed.contains(&what), "{missed:?}");
+    }
 }
