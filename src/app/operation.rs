@@ -10,9 +10,9 @@ use super::keymap::ActionId;
 use super::state::{Overlay, State};
 use super::update::Effect;
 use crate::model::{MemberId, Role, Severity};
-use crate::ops::journal::{End, Figures, StepEnd};
+use crate::ops::journal::{End, Figures, StepEnd, step_line};
 use crate::ops::past::History;
-use crate::ops::plan::{Action, Keep, Plan, Request, Step, Verify};
+use crate::ops::plan::{Keep, Plan, Request, Step, Verify};
 use crate::ops::{OpEvent, Progress};
 
 /// How a step stands.
@@ -123,50 +123,15 @@ impl Operation {
             OpEvent::StepEnded { step, end, figures } => {
                 self.waiting = None;
                 if let Some((s, standing)) = self.steps.get_mut(step) {
-                    self.log.push((at, ended_line(s, &end, &figures)));
+                    self.log.push((at, step_line(s, &end, &figures)));
                     *standing = Standing::Ended(end, figures);
                 }
             }
             OpEvent::Ended(end) => {
-                self.log.push((at, end_line(&end)));
+                self.log.push((at, end.to_string()));
                 self.end = Some((end, at));
             }
         }
-    }
-}
-
-/// `defragment m1: 1.28 GiB to 281 MiB in 2.1 s`.
-#[must_use]
-pub fn ended_line(step: &Step, end: &StepEnd, figures: &Figures) -> String {
-    let took = figures.took_ms.map(|ms| crate::model::units::latency(std::time::Duration::from_millis(ms)));
-    let after = took.as_ref().map_or_else(String::new, |t| format!(" after {t}"));
-    match end {
-        StepEnd::Done => {
-            let sizes = match (figures.before, figures.after) {
-                (Some(a), Some(b)) if matches!(step.action, Action::Defragment { .. }) => {
-                    format!("{a} to {b}, ")
-                }
-                _ => String::new(),
-            };
-            let took = took.unwrap_or_else(|| "found out by watching".into());
-            let note = figures.note.as_ref().map_or_else(String::new, |n| format!(": {n}"));
-            format!("{}: done, {sizes}{took}{note}", step.title)
-        }
-        StepEnd::Failed(why) => format!("{}: failed{after}: {why}", step.title),
-        StepEnd::Unknown(why) => format!("{}: outcome unknown: {why}", step.title),
-        StepEnd::Skipped(why) => format!("{}: {why}", step.title),
-    }
-}
-
-/// How it ended, in a line.
-#[must_use]
-pub fn end_line(end: &End) -> String {
-    match end {
-        End::Done => "done".into(),
-        End::Cancelled(why) => format!("stopped on demand: {why}"),
-        End::Stopped(why) => format!("stopped: {why}"),
-        End::Failed(why) => format!("failed: {why}"),
-        End::Unknown(why) => format!("outcome unknown: {why}"),
     }
 }
 
@@ -329,7 +294,7 @@ pub(super) fn on_event(state: &mut State, event: OpEvent) -> Vec<Effect> {
     if matches!(state.overlay, Some(Overlay::Leave)) {
         state.overlay = None;
     }
-    let (line, bad) = (format!("{title}: {}", end_line(end)), *end != End::Done);
+    let (line, bad) = (format!("{title}: {end}"), *end != End::Done);
     let severity = if bad { Severity::Warning } else { Severity::Note };
     let kind = crate::model::event::EventKind::Operation;
     state.timeline.push_back(crate::model::Event { at, severity, kind, member: None, line: line.clone() });

@@ -15,7 +15,6 @@ use super::connect::{METRICS_EVERY, access, patience, poll_options, settings};
 use super::exit::Exit;
 use super::operate::snapshot_dir;
 use super::operations::Runner;
-use crate::app::operation::end_line;
 use crate::app::state::{Access, Look};
 use crate::app::update::next_deadline;
 use crate::app::{Effect, Keymap, Msg, State, update};
@@ -122,7 +121,7 @@ pub(super) fn open(runtime: &Runtime, settings: &Settings, opening: Opening, acc
         if let Some(operation) = changes.operation.as_ref().filter(|o| changes.leaving && !o.runs()) {
             guard.release();
             // Who left while it ran wants to know how it ended.
-            let end = operation.end.as_ref().map_or_else(String::new, |(end, _)| end_line(end));
+            let end = operation.end.as_ref().map_or_else(String::new, |(end, _)| end.to_string());
             println!("{}: {end}", operation.plan.title);
         }
         // Whatever ended the loop, a terminal that is gone among it: a step that has begun is brought to its end.

@@ -9,6 +9,7 @@ mod folder;
 mod health;
 mod inspect;
 mod lab;
+mod launch;
 mod logging;
 mod operate;
 mod operations;

@@ -12,17 +12,20 @@ use tokio::task::spawn_blocking;
 
 use super::connect::{access, poll_options};
 use super::exit::Exit;
+use super::launch::{Running, env, launch, mode};
 use super::status::refuse_to_mix;
 use crate::config::Settings;
 use crate::model::ClusterView;
-use crate::model::units::percent;
 use crate::ops::journal::{self, End, Figures, Journal};
 use crate::ops::plan::{Plan, Request, Step, Verdict};
 use crate::ops::planner::{self, Situation};
 use crate::ops::world::Live;
-use crate::ops::{Engine, Limits, Mode, OpEvent, Progress, Stop, confirm, past};
+use crate::ops::{OpEvent, Progress, Stop, confirm, past};
 use crate::poll::Poll;
 use crate::term::{Signal, Signals};
+
+/// The number of SIGINT.
+const INTERRUPT: u8 = 2;
 
 /// How a plan ended.
 pub(super) struct Outcome {
@@ -30,10 +33,6 @@ pub(super) struct Outcome {
     pub(super) exit: Exit,
     /// The steps that were done, and their figures.
     pub(super) done: Vec<(Step, Figures)>,
-}
-
-fn env(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 /// Plans what is asked for from what the cluster is, and carries it out. What changes the cluster must have been confirmed
@@ -71,14 +70,9 @@ pub(super) async fn carry_out(
     for check in plan.checks.iter().filter(|c| c.verdict == Verdict::Warn) {
         eprintln!("etcdtop: warning: {}", check.line);
     }
-    let mode = if settings.read_only.value {
-        Mode::ReadOnly(settings.read_only.origin.to_string())
-    } else {
-        Mode::ReadWrite
-    };
     let typed = if yes { plan.name_to_type.clone() } else { String::new() };
     let cluster = plan.cluster;
-    let confirmed = match confirm(plan, &mode, &typed) {
+    let confirmed = match confirm(plan, &mode(settings), &typed) {
         Ok(confirmed) => confirmed,
         Err(refusal) => {
             eprintln!("etcdtop: {refusal}");
@@ -93,18 +87,9 @@ pub(super) async fn carry_out(
             return ended(Exit::Refused);
         }
     };
-    let (stop, stopped) = watch::channel(None);
-    let (progress_tx, progress) = watch::channel(Progress::default());
-    let (tell, events) = mpsc::unbounded_channel();
-    let tell = move |event| {
-        // Whoever listens outlives the engine.
-        let _ = tell.send(event);
-    };
     let steps = confirmed.plan().steps.clone();
     let world = Live::new(dialer, cluster, poll.handle());
-    let engine = Engine::new(world, journal, tell, Limits::default(), stopped, progress_tx);
-    let by = journal::who(&env);
-    let task = tokio::spawn(async move { Box::pin(engine.run(confirmed, &by)).await });
+    let Running { events, progress, stop, task } = launch(confirmed, world, journal);
     let mut teller =
         Teller { steps, done: Vec::new(), on_terminal: std::io::stderr().is_terminal(), shown: false };
     let interrupted = teller.listen(events, progress, &stop).await?;
@@ -116,7 +101,7 @@ pub(super) async fn carry_out(
         End::Stopped(_) | End::Failed(_) => Exit::Failed,
     };
     if end != End::Done {
-        eprintln!("etcdtop: {}", crate::app::operation::end_line(&end));
+        eprintln!("etcdtop: {end}");
     }
     Ok(Outcome { exit, done: teller.done })
 }
@@ -175,7 +160,9 @@ impl Teller {
                 },
                 signal = signals.next() => if let Signal::End(number) = signal {
                     interrupted = Some(number);
-                    stop.send_replace(Some(Stop { why: past::PROGRAM_ENDS.to_owned(), at_once: true }));
+                    // Who presses Ctrl-C wants no more of it; what ends for another reason may go on later.
+                    let why = if number == INTERRUPT { "ctrl-c was pressed" } else { past::PROGRAM_ENDS };
+                    stop.send_replace(Some(Stop { why: why.to_owned(), at_once: true }));
                 },
                 Ok(()) = progress.changed() => {
                     let now = *progress.borrow_and_update();
@@ -186,19 +173,11 @@ impl Teller {
     }
 
     fn progress(&mut self, progress: Progress) {
-        if !self.on_terminal {
+        if !self.on_terminal || progress == Progress::Unknown {
             return;
         }
-        let text = match progress {
-            Progress::Unknown => return,
-            Progress::Bytes { done, of: Some(of) } if of.0 > 0 => {
-                format!("{done} of {of} ({})", percent(done.share_of(of)))
-            }
-            Progress::Bytes { done, .. } => done.to_string(),
-            Progress::Verifies => "verified".into(),
-        };
         // The rest of a longer line before it is cleared.
-        eprint!("\r{text}\x1b[K");
+        eprint!("\r{progress}\x1b[K");
         let _ = std::io::stderr().flush();
         self.shown = true;
     }
@@ -220,7 +199,7 @@ impl Teller {
             OpEvent::Reordered(steps) => self.steps = steps,
             OpEvent::StepEnded { step, end, figures } => {
                 let Some(step) = self.steps.get(step).cloned() else { return };
-                self.line(&crate::app::operation::ended_line(&step, &end, &figures));
+                self.line(&journal::step_line(&step, &end, &figures));
                 if end == journal::StepEnd::Done {
                     self.done.push((step, figures));
                 }

@@ -5,9 +5,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::launch::{Running, env, launch, mode};
 use crate::app::Msg;
 use crate::app::operation::Operation;
 use crate::config::{HangUp, Settings};
@@ -16,7 +16,7 @@ use crate::model::ClusterId;
 use crate::ops::journal::{self, End, Journal, JournalError};
 use crate::ops::past::{self, History, PROGRAM_ENDS};
 use crate::ops::world::Live;
-use crate::ops::{Confirmed, Engine, Limits, Mode, OpEvent, Plan, Progress, Stop, confirm, save};
+use crate::ops::{Confirmed, Mode, OpEvent, Plan, Stop, confirm, save};
 use crate::poll::Poll;
 use crate::term::{Signal, Signals};
 
@@ -39,27 +39,19 @@ struct Starting {
     journal: JoinHandle<Result<Journal, JournalError>>,
 }
 
-struct Running {
-    events: mpsc::UnboundedReceiver<OpEvent>,
-    progress: watch::Receiver<Progress>,
-    stop: watch::Sender<Option<Stop>>,
-    task: JoinHandle<End>,
-}
-
-fn env(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
 impl Runner {
     pub(super) fn new(settings: &Settings) -> Self {
-        let mode = if settings.read_only.value {
-            Mode::ReadOnly(settings.read_only.origin.to_string())
-        } else {
-            Mode::ReadWrite
-        };
         let on_hangup = settings.on_hangup.value;
         let journals = journal::folder(&env);
-        Self { mode, journals, on_hangup, starting: None, running: None, reading: None, known: None }
+        Self {
+            mode: mode(settings),
+            journals,
+            on_hangup,
+            starting: None,
+            running: None,
+            reading: None,
+            known: None,
+        }
     }
 
     /// Begins to start a plan; that it runs, or why it cannot, [`Self::next`] tells.
@@ -83,23 +75,6 @@ impl Runner {
         let journal = spawn_blocking(move || Journal::open(&folder, cluster));
         self.starting = Some(Starting { confirmed, world, journal });
         Ok(())
-    }
-
-    /// Hands a plan to its engine.
-    fn run(&mut self, confirmed: Confirmed, world: Live, journal: Journal) -> Operation {
-        let shown = Operation::new(confirmed.plan().clone(), Timestamp::now());
-        let (tell, events) = mpsc::unbounded_channel();
-        let (stop, stopped) = watch::channel(None);
-        let (progress_tx, progress) = watch::channel(Progress::default());
-        let tell = move |event| {
-            // The loop has ended: the journal still has it.
-            let _ = tell.send(event);
-        };
-        let engine = Engine::new(world, journal, tell, Limits::default(), stopped, progress_tx);
-        let by = journal::who(&env);
-        let task = tokio::spawn(async move { Box::pin(engine.run(confirmed, &by)).await });
-        self.running = Some(Running { events, progress, stop, task });
-        shown
     }
 
     /// Whether an operation runs.
@@ -163,7 +138,11 @@ impl Runner {
             return Msg::Refused("nothing was to be started".into());
         };
         match opened {
-            Some(Ok(journal)) => Msg::Started(Box::new(self.run(confirmed, world, journal))),
+            Some(Ok(journal)) => {
+                let shown = Operation::new(confirmed.plan().clone(), Timestamp::now());
+                self.running = Some(launch(confirmed, world, journal));
+                Msg::Started(Box::new(shown))
+            }
             Some(Err(e)) => Msg::Refused(e.to_string()),
             None => Msg::Refused("internal error while the journal was opened".into()),
         }

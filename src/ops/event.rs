@@ -1,5 +1,6 @@
 //! What the engine tells while it runs, and what it is told: events, progress, limits, the wish to stop.
 
+use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -7,6 +8,7 @@ use jiff::Timestamp;
 use super::journal::{End, Figures, StepEnd};
 use super::plan::Step;
 use crate::model::Bytes;
+use crate::model::units::percent;
 
 /// How far a step is, where that can be told truly; never a guess.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +25,19 @@ pub enum Progress {
     },
     /// A snapshot is there, and is looked at before it gets its name.
     Verifies,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => Ok(()),
+            Self::Bytes { done, of: Some(of) } if of.0 > 0 => {
+                write!(f, "{done} of {of} ({})", percent(done.share_of(*of)))
+            }
+            Self::Bytes { done, .. } => write!(f, "{done}"),
+            Self::Verifies => f.write_str("all there, being verified"),
+        }
+    }
 }
 
 /// What the engine tells while it runs. A transition is never lost; how far a step is comes by [`Progress`].

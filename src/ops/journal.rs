@@ -1,17 +1,20 @@
 //! The journal: every plan, confirmation, step and outcome of a cluster, a JSON document a line, on disk before what it
 //! announces is done. It is the audit trail, the history on screen, and the memory after a crash.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::plan::{Action, Plan, PlanId, Step};
+use crate::model::units::latency;
 use crate::model::{Bytes, ClusterId};
 
 /// How a step ended.
@@ -42,6 +45,41 @@ pub enum End {
     Failed(String),
     /// The outcome of a step is not known.
     Unknown(String),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Cancelled(why) => write!(f, "stopped on demand: {why}"),
+            Self::Stopped(why) => write!(f, "stopped: {why}"),
+            Self::Failed(why) => write!(f, "failed: {why}"),
+            Self::Unknown(why) => write!(f, "outcome unknown: {why}"),
+        }
+    }
+}
+
+/// How a step ended, in a line: `defragment m1: done, 1.28 GiB to 281 MiB, 2.1 s`.
+#[must_use]
+pub fn step_line(step: &Step, end: &StepEnd, figures: &Figures) -> String {
+    let took = figures.took_ms.map(|ms| latency(Duration::from_millis(ms)));
+    let after = took.as_ref().map_or_else(String::new, |t| format!(" after {t}"));
+    match end {
+        StepEnd::Done => {
+            let sizes = match (figures.before, figures.after) {
+                (Some(a), Some(b)) if matches!(step.action, Action::Defragment { .. }) => {
+                    format!("{a} to {b}, ")
+                }
+                _ => String::new(),
+            };
+            let took = took.unwrap_or_else(|| "found out by watching".into());
+            let note = figures.note.as_ref().map_or_else(String::new, |n| format!(": {n}"));
+            format!("{}: done, {sizes}{took}{note}", step.title)
+        }
+        StepEnd::Failed(why) => format!("{}: failed{after}: {why}", step.title),
+        StepEnd::Unknown(why) => format!("{}: outcome unknown: {why}", step.title),
+        StepEnd::Skipped(why) => format!("{}: {why}", step.title),
+    }
 }
 
 /// Figures of a step.
@@ -233,7 +271,7 @@ fn lock_now(lock: &File) -> io::Result<bool> {
     for _ in 0..10 {
         match rustix::fs::flock(lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(true),
-            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(std::time::Duration::from_millis(50)),
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(50)),
             Err(e) => return Err(e.into()),
         }
     }

@@ -4,6 +4,7 @@
 //! it and the [`guard`] lets it pass; the [`engine`] carries it out step by step, each checked right before and after by
 //! the [`gates`], and written to the [`journal`] before it begins.
 
+mod backup;
 pub mod engine;
 pub mod event;
 pub mod gates;

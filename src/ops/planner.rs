@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::gates::{self, Gate};
-use super::plan::{Action, AfterFailure, Check, Keep, Plan, PlanId, Request, Step, Verdict, Verify};
+use super::plan::{Action, AfterFailure, Check, Keep, Plan, PlanId, Request, Step, Verdict};
 use super::rule::Rule;
-use crate::model::units::{age, grouped};
+use crate::model::units::grouped;
 use crate::model::{AlarmKind, Bytes, ClusterId, ClusterView, MemberId, MemberView, Revision, Role};
 
 /// What a planner goes by.
@@ -30,9 +30,6 @@ pub struct Situation<'a> {
     /// The key that proves a write.
     pub proof_key: &'a str,
 }
-
-/// A snapshot that is older than this is worth a warning before something that cannot be taken back.
-const OLD_SNAPSHOT: Duration = Duration::from_secs(24 * 3600);
 
 /// The longest name that has room in a dialog, twice: to be read and to be typed.
 const LONGEST_NAME: usize = 32;
@@ -122,6 +119,15 @@ impl<'a> Draft<'a> {
         self.plan.checks.push(Check::that(holds, pass, otherwise, line));
     }
 
+    /// The gate that the engine asks right before the step, as a check.
+    pub(super) fn gate_check(&mut self, action: &Action, pass: impl Into<String>) {
+        let (holds, line) = match gates::before(self.plan.cluster, action, self.s.view) {
+            Gate::Go => (true, String::new()),
+            Gate::Wait(why) | Gate::Stop(why) => (false, why),
+        };
+        self.check(holds, pass, Verdict::Block, line);
+    }
+
     pub(super) fn say(&mut self, consequence: impl Into<String>) {
         self.plan.consequences.push(consequence.into());
     }
@@ -144,7 +150,7 @@ impl<'a> Draft<'a> {
         self.s.view.name_of(id)
     }
 
-    fn endpoint(&self, id: MemberId) -> String {
+    pub(super) fn endpoint(&self, id: MemberId) -> String {
         let endpoint = self.s.view.member(id).and_then(|m| m.endpoint.as_ref());
         endpoint.map_or_else(|| "ENDPOINT".to_owned(), ToString::to_string)
     }
@@ -199,29 +205,6 @@ impl<'a> Draft<'a> {
         );
     }
 
-    pub(super) fn snapshot_check(&mut self) {
-        if let Some((folder, source)) = self.s.snapshot_first.zip(self.snapshot_source()) {
-            self.snapshot_step(source, folder, None, Verify::Full);
-            self.plan.steps.rotate_right(1);
-            self.check(true, "a snapshot is taken first", Verdict::Pass, "");
-            return;
-        }
-        let old = self
-            .s
-            .last_snapshot
-            .map(|at| Duration::try_from(self.s.view.at.duration_since(at)).unwrap_or_default());
-        let line = old.map_or_else(
-            || "no snapshot of this cluster is known here: take one first".to_owned(),
-            |old| format!("the last snapshot is {} old: take one first", age(old)),
-        );
-        self.check(
-            old.is_some_and(|o| o < OLD_SNAPSHOT),
-            old.map_or_else(String::new, |o| format!("last snapshot {} ago", age(o))),
-            Verdict::Warn,
-            line,
-        );
-    }
-
     fn compact(&mut self, keep: Keep) -> Result<(), String> {
         let head = self.s.view.revision.ok_or("the revision is not known yet")?;
         let revision = match keep {
@@ -259,13 +242,8 @@ impl<'a> Draft<'a> {
         self.say("Where Kubernetes uses this cluster, its API server compacts every five minutes by itself.");
         self.plan.danger = Some("dropped history does not come back".into());
         self.compact_step(revision);
-        let gate = gates::before(self.plan.cluster, &Action::Compact { revision }, self.s.view);
-        let line = match &gate {
-            Gate::Go => String::new(),
-            Gate::Wait(why) | Gate::Stop(why) => why.clone(),
-        };
         let pass = format!("revision {} can be compacted", shown(revision.0));
-        self.check(gate == Gate::Go, pass, Verdict::Block, line);
+        self.gate_check(&Action::Compact { revision }, pass);
         let voters = self.voters();
         let silent: Vec<_> = voters.iter().filter(|m| !m.state.answers()).map(|m| m.label()).collect();
         self.check(
@@ -414,87 +392,7 @@ impl<'a> Draft<'a> {
         let etcdctl = format!("etcdctl move-leader {to} --endpoints={endpoint}");
         self.step(Action::MoveLeader { from, to }, title, etcdctl);
         self.check(from != to, format!("{name} follows"), Verdict::Block, format!("{name} leads already"));
-        let gate = gates::before(self.plan.cluster, &Action::MoveLeader { from, to }, self.s.view);
-        let line = match &gate {
-            Gate::Go => String::new(),
-            Gate::Wait(why) | Gate::Stop(why) => why.clone(),
-        };
-        self.check(gate == Gate::Go, format!("{name} is a voter and has caught up"), Verdict::Block, line);
-    }
-
-    /// The healthiest follower that has caught up; without one, whoever answers.
-    pub(super) fn snapshot_source(&self) -> Option<&'a MemberView> {
-        let answering =
-            self.s.view.members.iter().filter(|m| m.listed && m.state.answers() && m.id.is_some());
-        answering.min_by_key(|m| {
-            (
-                m.learner,
-                !m.state.serves(),
-                m.lag.unwrap_or(u64::MAX) > gates::LAG_BOUND,
-                m.role == Role::Leader,
-                m.latency,
-            )
-        })
-    }
-
-    fn snapshot(
-        &mut self,
-        member: Option<MemberId>,
-        folder: &Path,
-        name: Option<&str>,
-        verify: Verify,
-    ) -> Result<(), String> {
-        let source = match member {
-            Some(id) => self.s.view.member(id),
-            None => self.snapshot_source(),
-        };
-        let source = source.ok_or("no member answers: there is nobody to take a snapshot of")?;
-        self.plan.title = format!("Snapshot of {}", self.s.cluster_name);
-        self.say("Changes nothing in the cluster; the member reads its whole file once, and the network carries it.");
-        self.snapshot_step(source, folder, name, verify);
-        self.check(
-            source.state.answers(),
-            format!("{} answers", source.label()),
-            Verdict::Block,
-            format!("{} is {}", source.label(), source.state.shown()),
-        );
-        let line = match source.lag {
-            Some(lag) => {
-                format!("it is {} entries behind the leader: the snapshot will be, too", grouped(lag))
-            }
-            None => "how far it is behind is not known: nobody leads, or the leader does not answer".into(),
-        };
-        let caught_up = source.lag.is_some_and(|l| l <= gates::LAG_BOUND);
-        self.check(caught_up, "it has caught up with the leader", Verdict::Warn, line);
-        Ok(())
-    }
-
-    /// `prod-eu1-20261121T080000Z-rev1285023.db`: what sorts, and what a file system takes.
-    fn snapshot_name(&self) -> String {
-        let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-        let cluster: String = self.s.cluster_name.chars().map(safe).collect();
-        let revision = self.s.view.revision.map_or(0, |r| r.0);
-        format!("{cluster}-{}-rev{revision}.db", self.s.view.at.strftime("%Y%m%dT%H%M%SZ"))
-    }
-
-    pub(super) fn snapshot_step(
-        &mut self,
-        source: &MemberView,
-        folder: &Path,
-        name: Option<&str>,
-        verify: Verify,
-    ) {
-        let Some(id) = source.id else { return };
-        let name = name.map_or_else(|| self.snapshot_name(), str::to_owned);
-        let file = folder.join(name);
-        let etcdctl = format!("etcdctl snapshot save {} --endpoints={}", file.display(), self.endpoint(id));
-        let size = source.status.as_ref().and_then(|s| s.db_size);
-        let step = self.step(
-            Action::Snapshot { member: id, file, verify },
-            format!("save a snapshot of {}", source.label()),
-            etcdctl,
-        );
-        step.before = size;
+        self.gate_check(&Action::MoveLeader { from, to }, format!("{name} is a voter and has caught up"));
     }
 }
 

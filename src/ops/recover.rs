@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::gates::{self, Gate};
+use super::gates;
 use super::plan::{Action, AfterFailure, Verdict, Verify};
 use super::planner::Draft;
 use crate::model::units::{grouped, percent};
@@ -19,14 +19,8 @@ impl Draft<'_> {
         }
         self.disarm_steps(AlarmKind::NoSpace);
         self.disarm_steps(AlarmKind::Corrupt);
-        for i in 0..self.plan.steps.len() {
-            let gate = gates::before(self.plan.cluster, &self.plan.steps[i].action, self.s.view);
-            let title = self.plan.steps[i].title.clone();
-            let line = match &gate {
-                Gate::Go => String::new(),
-                Gate::Wait(why) | Gate::Stop(why) => why.clone(),
-            };
-            self.check(gate == Gate::Go, format!("{title}: possible"), Verdict::Block, line);
+        for step in self.plan.steps.clone() {
+            self.gate_check(&step.action, format!("{}: possible", step.title));
         }
         if !self.s.view.raisers(AlarmKind::Corrupt).is_empty() {
             self.plan.danger = Some("CORRUPT means that members disagree about data".into());

@@ -7,11 +7,11 @@ use ratatui::style::Style;
 
 use super::bar::{self, Parts};
 use crate::app::State;
-use crate::app::operation::{Operation, Standing, end_line, ended_line};
-use crate::model::units::{age, latency, percent};
+use crate::app::operation::{Operation, Standing};
+use crate::model::units::{age, latency};
 use crate::model::{Bytes, MemberView};
 use crate::ops::Progress;
-use crate::ops::journal::{End, StepEnd};
+use crate::ops::journal::{End, StepEnd, step_line as step_outcome};
 use crate::ops::plan::Step;
 use crate::ui::canvas::{Canvas, row, wrap};
 
@@ -25,7 +25,7 @@ pub(in crate::ui) fn rows_wanted(state: &State, columns: u16) -> u16 {
 /// What the whole waits for, or how it ended: the one line that must be read whole.
 fn standing(operation: &Operation) -> String {
     match (&operation.end, &operation.waiting) {
-        (Some((end, _)), _) => end_line(end),
+        (Some((end, _)), _) => end.to_string(),
         (None, _) if operation.stopping => format!("stops {}", operation.safe_point()),
         (None, Some(why)) => format!("waits: {why}"),
         (None, None) => format!("x stops it {}", operation.safe_point()),
@@ -42,13 +42,8 @@ fn running(state: &State, operation: &Operation, step: &Step, began: jiff::Times
     if let Some(estimate) = step.estimate {
         text.push_str(&format!(" of about {}", age(estimate)));
     }
-    match operation.progress {
-        Progress::Unknown => {}
-        Progress::Bytes { done, of: Some(of) } if of.0 > 0 => {
-            text.push_str(&format!(", {done} of {of} ({})", percent(done.share_of(of))));
-        }
-        Progress::Verifies => text.push_str(", it is verified"),
-        Progress::Bytes { done, .. } => text.push_str(&format!(", {done}")),
+    if operation.progress != Progress::Unknown {
+        text.push_str(&format!(", {}", operation.progress));
     }
     text
 }
@@ -89,7 +84,7 @@ fn step_line(
                 StepEnd::Skipped(_) | StepEnd::Unknown(_) => (g.warning, theme.warning),
                 StepEnd::Failed(_) => (g.bad, theme.bad),
             };
-            (format!("{mark} {}", ended_line(step, end, figures)), style)
+            (format!("{mark} {}", step_outcome(step, end, figures)), style)
         }
     }
 }

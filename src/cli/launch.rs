@@ -1,0 +1,46 @@
+//! A confirmed plan and the engine that carries it out, for the dashboard and for commands.
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::config::Settings;
+use crate::ops::journal::{self, End, Journal};
+use crate::ops::world::Live;
+use crate::ops::{Confirmed, Engine, Limits, Mode, OpEvent, Progress, Stop};
+
+/// An operation that runs.
+pub(super) struct Running {
+    pub(super) events: mpsc::UnboundedReceiver<OpEvent>,
+    pub(super) progress: watch::Receiver<Progress>,
+    pub(super) stop: watch::Sender<Option<Stop>>,
+    pub(super) task: JoinHandle<End>,
+}
+
+/// A variable of the environment, if it is text.
+pub(super) fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Whether changes are allowed, and who forbids them.
+pub(super) fn mode(settings: &Settings) -> Mode {
+    if settings.read_only.value {
+        Mode::ReadOnly(settings.read_only.origin.to_string())
+    } else {
+        Mode::ReadWrite
+    }
+}
+
+/// Hands a plan to its engine.
+pub(super) fn launch(confirmed: Confirmed, world: Live, journal: Journal) -> Running {
+    let (tell, events) = mpsc::unbounded_channel();
+    let (stop, stopped) = watch::channel(None);
+    let (progress_tx, progress) = watch::channel(Progress::default());
+    let tell = move |event| {
+        // Nobody listens any more: the journal still has it.
+        let _ = tell.send(event);
+    };
+    let engine = Engine::new(world, journal, tell, Limits::default(), stopped, progress_tx);
+    let by = journal::who(&env);
+    let task = tokio::spawn(async move { Box::pin(engine.run(confirmed, &by)).await });
+    Running { events, progress, stop, task }
+}
