@@ -82,15 +82,21 @@ impl Arena {
         Self { cluster, clients, peers, dialer, watched }
     }
 
-    /// Waits until every member serves and has caught up.
+    /// Waits until every member serves and has caught up, as told by answers to what is asked from now on: what was
+    /// written before this counts in it.
     async fn whole(&self) -> ClusterView {
+        let now = jiff::Timestamp::now();
         let whole = |v: &ClusterView| {
             v.listed() == 3
                 && v.leader.is_some()
                 && v.members.iter().all(|m| {
-                    m.state == MemberState::Ok && m.lag.is_some_and(|l| l < 100) && m.metrics.is_some()
+                    m.state == MemberState::Ok
+                        && m.status_asked.is_some_and(|asked| asked > now)
+                        && m.lag.is_some_and(|l| l < 100)
+                        && m.metrics.is_some()
                 })
         };
+        self.watched.poll().poll_now();
         ClusterView::clone(&*self.watched.until("a whole cluster", whole).await)
     }
 

@@ -63,6 +63,20 @@ impl Desk {
         Pty::with_env(120, 40, &["--endpoints", &self.endpoints], &env)
     }
 
+    /// etcdtop with a small file system of its own on a folder, in a namespace of its own; `meanwhile` is done there first.
+    fn etcdtop_on_a_small_disk(&self, folder: &std::path::Path, size: &str, meanwhile: &str) -> Pty {
+        std::fs::create_dir_all(folder).unwrap();
+        let script = format!(
+            "cd {0} && mount -t tmpfs -o size={size} none {0} && cd {0} && {{ {meanwhile}; }} && exec {1} --endpoints {2}",
+            folder.display(),
+            crate::support::cluster::program().display(),
+            self.endpoints
+        );
+        let env = self.env();
+        let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
+        Pty::program(120, 40, "unshare", &["-Urm", "sh", "-c", &script], &env)
+    }
+
     /// What must be typed to confirm.
     fn name(&self) -> String {
         let mut all = self.endpoints.split(',');
@@ -335,25 +349,17 @@ fn a_snapshot_outlives_a_stop_and_a_kill_leaves_nothing_for_long() {
 fn a_full_disk_fails_the_snapshot_and_keeps_nothing_of_it() {
     let desk = Desk::behind_a_proxy("3.6");
     fill(&desk.cluster, 16, 1, 512);
-    std::fs::create_dir_all(desk.snapshots()).unwrap();
-    // A small file system of its own, in a namespace of its own; somebody else fills it as soon as the part is there.
-    let (folder, env) = (desk.snapshots().display().to_string(), desk.env());
-    let script = format!(
-        "mount -t tmpfs -o size=96m none {folder} && (until ls {folder}/*.part; do sleep 0.02; done; \
-         head -c 200m /dev/zero > {folder}/junk) >/dev/null 2>&1 & \
-         until mountpoint -q {folder}; do sleep 0.02; done; exec {} --endpoints {}",
-        crate::support::cluster::program().display(),
-        desk.endpoints
-    );
-    let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let mut p = Pty::program(120, 40, "unshare", &["-Urm", "sh", "-c", &script], &env);
+    // Somebody else fills the disk as soon as the part is there.
+    let fill_up =
+        "(until ls *.part; do sleep 0.02; done; head -c 200m /dev/zero > junk) >/dev/null 2>&1 & true";
+    let mut p = desk.etcdtop_on_a_small_disk(&desk.snapshots(), "96m", fill_up);
     p.wait("1/1 members serve");
     desk.set(Fault::Delay(Duration::from_millis(20)));
     p.keys("s");
     p.wait("Snapshot of");
     p.keys("\x1b[Z\r");
     p.wait_words("cannot write No space left on device");
-    let seen_from_inside = PathBuf::from(format!("/proc/{}/root{folder}", p.pid()));
+    let seen_from_inside = PathBuf::from(format!("/proc/{}/root{}", p.pid(), desk.snapshots().display()));
     let left: Vec<_> =
         std::fs::read_dir(seen_from_inside).unwrap().flatten().map(|e| e.file_name()).collect();
     assert_eq!(left, ["junk"], "nothing of ours");
@@ -368,16 +374,8 @@ fn a_full_disk_fails_the_snapshot_and_keeps_nothing_of_it() {
 fn a_full_disk_of_the_journal_lets_nothing_begin() {
     let desk = Desk::with("3.6");
     let journals = desk.home.path().join("etcdtop");
-    std::fs::create_dir_all(&journals).unwrap();
-    let (folder, env) = (journals.display().to_string(), desk.env());
-    let script = format!(
-        "mount -t tmpfs -o size=64k none {folder} && head -c 1m /dev/zero > {folder}/junk 2>/dev/null; \
-         exec {} --endpoints {}",
-        crate::support::cluster::program().display(),
-        desk.endpoints
-    );
-    let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let mut p = Pty::program(120, 40, "unshare", &["-Urm", "sh", "-c", &script], &env);
+    let mut p =
+        desk.etcdtop_on_a_small_disk(&journals, "64k", "head -c 1m /dev/zero > junk 2>/dev/null; true");
     desk.open_roll(&mut p);
     p.keys("\t\r");
     p.wait_words("journal cannot be written: No space left on device");
