@@ -34,7 +34,8 @@ pub enum SnapshotCommand {
         /// The member, by name, id or endpoint [default: the healthiest follower that has caught up]
         #[arg(long, value_name = "MEMBER")]
         member: Option<String>,
-        /// How closely to look at it before it gets its name
+        /// How closely to look at it before it gets its name: fast reads its ends and branches, full all of it, drill
+        /// restores it as well
         #[arg(long, value_name = "HOW", default_value = "full", value_parser = PossibleValuesParser::new(["fast", "full", "drill"]))]
         verify: String,
     },

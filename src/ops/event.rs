@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::journal::{End, Figures, StepEnd};
 use super::plan::Step;
 use crate::model::Bytes;
-use crate::model::units::percent;
+use crate::model::units::{age, percent};
 
 /// How far a step is, where that can be told truly; never a guess.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Progress {
         done: Bytes,
         /// Of so many, about: the member goes on writing.
         of: Option<Bytes>,
+        /// So many a second, of late.
+        per_second: Option<Bytes>,
     },
     /// A snapshot is there, and is looked at before it gets its name.
     Verifies,
@@ -31,10 +33,20 @@ impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => Ok(()),
-            Self::Bytes { done, of: Some(of) } if of.0 > 0 => {
-                write!(f, "{done} of {of} ({})", percent(done.share_of(*of)))
+            Self::Bytes { done, of, per_second } => {
+                write!(f, "{done}")?;
+                let of = of.filter(|of| of.0 > 0);
+                if let Some(of) = of {
+                    write!(f, " of {of} ({})", percent(done.share_of(of)))?;
+                }
+                let Some(rate) = per_second.filter(|rate| rate.0 > 0) else { return Ok(()) };
+                write!(f, ", {rate}/s")?;
+                let Some(left) = of.map(|of| of.minus(*done).0 / rate.0) else { return Ok(()) };
+                match left {
+                    0 => Ok(()),
+                    left => write!(f, ", ~{} left", age(Duration::from_secs(left))),
+                }
             }
-            Self::Bytes { done, .. } => write!(f, "{done}"),
             Self::Verifies => f.write_str("all there, being verified"),
         }
     }

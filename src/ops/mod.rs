@@ -10,6 +10,7 @@ pub mod event;
 pub mod gates;
 pub mod guard;
 pub mod journal;
+mod landing;
 mod outcome;
 pub mod past;
 pub mod plan;

@@ -3,28 +3,26 @@
 //! The stream is the bbolt file in messages of 32 KiB, then one of 32 bytes: the SHA-256 of everything before. A stream
 //! that ends early without an error has happened, so the trailer is demanded.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ring::digest::{Context, SHA256};
-use tokio::io::{AsyncWriteExt, BufWriter};
 use tokio::sync::watch;
 
 use super::event::Progress;
+use super::landing::{Landed, Landing};
 use super::past::History;
 use super::plan::{Action, Verify};
 use crate::etcd::{Connection, Fault};
 use crate::model::units::grouped;
 use crate::model::{Bytes, ClusterId, ClusterView, ForeignText, MemberId};
-use crate::snapshot::{Depth, Side, SideMember, Snapshot, TRAILER, examine};
+use crate::snapshot::{Depth, Side, SideMember, Snapshot, examine, skim};
 
 /// A stream on which nothing comes for so long is broken.
 const STALL: Duration = Duration::from_secs(30);
-/// What is handed to the disk at a time.
-const BUFFER: usize = 1 << 20;
 /// Free space that must be left beside the snapshot.
 const SPARE: u64 = 64 << 20;
 
@@ -43,7 +41,7 @@ impl Drop for Part {
     }
 }
 
-fn disk(what: &str, path: &Path, e: &io::Error) -> Fault {
+pub(super) fn disk(what: &str, path: &Path, e: &io::Error) -> Fault {
     Fault::Disk { reason: format!("{what} {}: {e}", path.display()) }
 }
 
@@ -61,15 +59,13 @@ pub async fn save(
 ) -> Result<String, Fault> {
     let m = view.member(member);
     let size = m.and_then(|m| m.status.as_ref()?.db_size);
-    progress.send_replace(Progress::Bytes { done: Bytes(0), of: size });
+    progress.send_replace(Progress::Bytes { done: Bytes(0), of: size, per_second: None });
     let path = file.to_owned();
     // A disk that hangs must not keep the members from being polled.
     let (part, opened) = beside_the_runtime(move || open(&path, size)).await?;
-    let mut out = BufWriter::with_capacity(BUFFER, tokio::fs::File::from_std(opened));
-    let streamed = stream_into(connection, &mut out, &part.path, progress).await;
-    drop(out);
-    let (sha, total) = match streamed {
-        Ok(whole) => whole,
+    let landing = Landing::start(opened, part.path.clone());
+    let Landed { sha256, size } = match copy(connection, landing, progress).await {
+        Ok(landed) => landed,
         Err(fault) => {
             // To remove gigabytes takes its time, too.
             let _ = tokio::task::spawn_blocking(move || drop(part)).await;
@@ -86,8 +82,8 @@ pub async fn save(
         learner: m.learner,
     });
     let about = About {
-        sha256: sha,
-        size: total,
+        sha256,
+        size,
         cluster_id: view.cluster_id,
         taken_from: member,
         taken_at: jiff::Timestamp::now(),
@@ -96,19 +92,6 @@ pub async fn save(
     };
     let path = file.to_owned();
     beside_the_runtime(move || name(part, &path, about, verify)).await
-}
-
-/// The stream is on the disk when this is done.
-async fn stream_into(
-    connection: &Connection,
-    out: &mut BufWriter<tokio::fs::File>,
-    path: &Path,
-    progress: &watch::Sender<Progress>,
-) -> Result<(String, u64), Fault> {
-    let whole = copy(connection, out, path, progress).await?;
-    out.flush().await.map_err(|e| disk("cannot write", path, &e))?;
-    out.get_ref().sync_all().await.map_err(|e| disk("cannot sync", path, &e))?;
-    Ok(whole)
 }
 
 /// What is known of a snapshot when its stream has ended.
@@ -171,16 +154,21 @@ fn open(file: &Path, size: Option<Bytes>) -> Result<(Part, fs::File), Fault> {
 
 /// Looks at a whole part, and gives it its name, with its side file; a line about it.
 fn name(part: Part, file: &Path, about: About, verify: Verify) -> Result<String, Fault> {
-    let depth = match verify {
-        Verify::Fast => Depth::Status,
-        Verify::Full => Depth::Verify,
-    };
     // What etcd sent is what is on the disk, so what is wrong with it now was wrong in the member.
     let unfit =
         |why: String| Fault::Disk { reason: format!("what the member sent is no whole database: {why}") };
-    let examined = Snapshot::open(&part.path).and_then(|s| examine(&s, depth));
-    let examined = examined.map_err(|e| unfit(e.to_string()))?;
-    if let Some(damage) = examined.damages.first() {
+    let snapshot = Snapshot::open_past_cache(&part.path).map_err(|e| unfit(e.to_string()))?;
+    let (revision, status, damages) = match verify {
+        Verify::Fast => {
+            let seen = skim(&snapshot);
+            (seen.revision, None, seen.damages)
+        }
+        Verify::Full => {
+            let found = examine(&snapshot, Depth::Verify).map_err(|e| unfit(e.to_string()))?;
+            (found.status.revision, Some(found.status), found.damages)
+        }
+    };
+    if let Some(damage) = damages.first() {
         return Err(unfit(damage.to_string()));
     }
     let side = Side {
@@ -192,7 +180,8 @@ fn name(part: Part, file: &Path, about: About, verify: Verify) -> Result<String,
         taken_at: about.taken_at,
         etcd_version: about.etcd_version,
         members: about.members,
-        status: examined.status,
+        revision,
+        status,
         verified: match verify {
             Verify::Fast => "fast".into(),
             Verify::Full => "full".into(),
@@ -217,13 +206,14 @@ fn name(part: Part, file: &Path, about: About, verify: Verify) -> Result<String,
     // It is whole and has its name. Some file systems cannot sync a folder: worth a word, not a failure.
     let synced = fs::File::open(folder_of(file)).and_then(|f| f.sync_all());
     let word = synced.err().map_or_else(String::new, |e| format!(" (its folder could not be synced: {e})"));
+    let keys = side.status.as_ref().map_or_else(String::new, |s| format!(", {} keys", grouped(s.total_key)));
     Ok(format!(
-        "{} in {}, revision {}, {} keys, SHA-256 {}, verified{word}",
+        "{} in {}, revision {}{keys}, SHA-256 {}, verified {}{word}",
         side.size,
         file.display(),
-        grouped(u64::try_from(side.status.revision.0).unwrap_or_default()),
-        grouped(side.status.total_key),
-        &side.sha256[..12]
+        grouped(u64::try_from(side.revision.0).unwrap_or_default()),
+        &side.sha256[..12],
+        side.verified
     ))
 }
 
@@ -265,52 +255,55 @@ fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Copies the stream and checks its trailer; the digest in hex, and the bytes of the file.
+/// Copies the stream; it is on the disk when this is done.
 async fn copy(
     connection: &Connection,
-    out: &mut BufWriter<tokio::fs::File>,
-    path: &Path,
+    mut landing: Landing,
     progress: &watch::Sender<Progress>,
-) -> Result<(String, u64), Fault> {
+) -> Result<Landed, Fault> {
     let mut stream = connection.snapshot(STALL).await?;
-    let mut digest = Context::new(&SHA256);
-    // The last 32 bytes seen: they are the trailer if nothing follows.
-    let mut held: Vec<u8> = Vec::with_capacity(64 << 10);
-    let mut total = 0_u64;
-    loop {
-        let Some(message) = stream.next(STALL).await? else { break };
-        held.extend_from_slice(message.blob());
-        if held.len() > TRAILER {
-            let whole = held.len() - TRAILER;
-            digest.update(&held[..whole]);
-            out.write_all(&held[..whole]).await.map_err(|e| disk("cannot write", path, &e))?;
-            held.drain(..whole);
-            total += whole as u64;
-            let of = Bytes(total.saturating_add(message.remaining().0));
-            progress.send_if_modified(|p| {
-                // Not every 32 KiB is news.
-                let told = if let Progress::Bytes { done, .. } = *p { done } else { Bytes(0) };
-                let news = Bytes(total).minus(told).0 > 1 << 20;
-                if news {
-                    *p = Progress::Bytes { done: Bytes(total), of: Some(of) };
-                }
-                news
-            });
+    let mut pace = Pace::start();
+    while let Some(message) = stream.next(STALL).await? {
+        landing.take(message.blob()).await?;
+        let done = Bytes(landing.taken);
+        if pace.is_news(done) {
+            let per_second = pace.per_second();
+            let of = Some(Bytes(done.0.saturating_add(message.remaining().0)));
+            progress.send_replace(Progress::Bytes { done, of, per_second });
         }
     }
-    let sum = digest.finish();
-    if held.len() != TRAILER || !total.is_multiple_of(512) {
-        return Err(Fault::Lost {
-            reason: format!("the stream ended after {total} bytes, without its checksum"),
-        });
+    landing.finish().await
+}
+
+/// How fast the bytes come.
+struct Pace {
+    /// When how much was there, the oldest first: of the last seconds.
+    marks: VecDeque<(Instant, Bytes)>,
+}
+
+impl Pace {
+    fn start() -> Self {
+        Self { marks: VecDeque::from([(Instant::now(), Bytes(0))]) }
     }
-    if sum.as_ref() != held {
-        return Err(Fault::Lost {
-            reason: format!("the checksum of {total} bytes does not match what the member sent"),
-        });
+
+    /// Takes how much is there; whether it is time to tell it: ten times a second at most.
+    fn is_news(&mut self, done: Bytes) -> bool {
+        let now = Instant::now();
+        if self.marks.back().is_some_and(|(at, _)| now.duration_since(*at) < Duration::from_millis(100)) {
+            return false;
+        }
+        if self.marks.front().is_some_and(|(at, _)| now.duration_since(*at) > Duration::from_secs(5)) {
+            self.marks.pop_front();
+        }
+        self.marks.push_back((now, done));
+        true
     }
-    // The trailer stays in the file: etcdutl checks it on restore.
-    out.write_all(&held).await.map_err(|e| disk("cannot write", path, &e))?;
-    let hex = sum.as_ref().iter().fold(String::new(), |hex, b| hex + &format!("{b:02x}"));
-    Ok((hex, total))
+
+    /// The bytes of a second, of late; the first moments tell nothing of the next ones.
+    fn per_second(&self) -> Option<Bytes> {
+        let ((since, then), (now, done)) = (self.marks.front()?, self.marks.back()?);
+        let micros = now.duration_since(*since).as_micros();
+        let per_second = u128::from(done.minus(*then).0) * 1_000_000 / micros.max(1);
+        (micros > 500_000).then(|| Bytes(u64::try_from(per_second).unwrap_or(u64::MAX)))
+    }
 }

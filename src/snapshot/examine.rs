@@ -84,14 +84,8 @@ fn status(walk: &Walk<'_>, strict: bool) -> Status {
             version = storage_version(walk, bucket);
         }
     }
-    let has = |name: &str| buckets.iter().any(|b| b.name == name.as_bytes());
     if strict {
-        for name in ["key", "meta", "members", "cluster"].into_iter().filter(|name| !has(name)) {
-            walk.found(Damage::of(
-                Check::Buckets,
-                format!("no bucket {name:?}: not the file of an etcd member"),
-            ));
-        }
+        expect_buckets(walk, &buckets);
     }
     Status {
         hash: total.crc,
@@ -103,8 +97,17 @@ fn status(walk: &Walk<'_>, strict: bool) -> Status {
     }
 }
 
+/// The buckets that every member has.
+pub(super) fn expect_buckets(walk: &Walk<'_>, buckets: &[Bucket]) {
+    let has = |name: &str| buckets.iter().any(|b| b.name == name.as_bytes());
+    for name in ["key", "meta", "members", "cluster"].into_iter().filter(|name| !has(name)) {
+        let what = format!("no bucket {name:?}: not the file of an etcd member");
+        walk.found(Damage::of(Check::Buckets, what));
+    }
+}
+
 /// `storageVersion` in the bucket `meta`.
-fn storage_version(walk: &Walk<'_>, meta: &Bucket) -> String {
+pub(super) fn storage_version(walk: &Walk<'_>, meta: &Bucket) -> String {
     struct Version(String);
     impl Sink for Version {
         fn leaf(&mut self, leaf: &Leaf<'_>) {
@@ -228,7 +231,7 @@ fn trailer(walk: &Walk<'_>) -> Option<[u8; 32]> {
 }
 
 /// The meta page that does not count is an older one, or the same.
-fn other_meta(walk: &Walk<'_>) {
+pub(super) fn other_meta(walk: &Walk<'_>) {
     let meta = walk.snapshot.meta();
     let place = PageId(1 - meta.txid % 2);
     match walk.snapshot.other_meta() {

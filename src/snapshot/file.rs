@@ -1,26 +1,22 @@
-//! A snapshot file, opened: its size, its trailer, the meta page that counts; and its pages, a window at a time.
+//! A snapshot file, opened: its size, its trailer, the meta page that counts.
 //!
 //! Read with `pread`, not mapped: a file that shrinks or a disk that fails gives an error here, where a mapping would end
 //! the program, and what it takes in memory is a window for each thread.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 
 use thiserror::Error;
 
-use super::bolt::{BadMeta, HEADER, Header, Meta, PageId};
+use super::bolt::{BadMeta, HEADER, Meta, PageId};
+use super::past_cache::{Block, Source};
+use super::reader::{LARGEST_WINDOW, Reader};
 use crate::model::Bytes;
 
 /// Bytes of the SHA-256 at the end of a snapshot that etcd streamed.
 pub const TRAILER: usize = 32;
 const TRAILER_LENGTH: u64 = TRAILER as u64;
-/// A page and what belongs to it, at most: no etcd takes a request of a tenth of that.
-const LARGEST: u64 = 256 << 20;
-/// Windows grow from the one to the other while pages are read one after the other.
-const SMALLEST_WINDOW: usize = 16 << 10;
-const LARGEST_WINDOW: usize = 1 << 20;
 /// Page sizes of the machines that there are, and some more: bbolt itself looks for these.
 const PAGE_SIZES: std::ops::RangeInclusive<u32> = 10..=17;
 
@@ -130,7 +126,7 @@ pub enum SnapshotError {
 #[derive(Debug)]
 pub struct Snapshot {
     path: PathBuf,
-    file: File,
+    source: Source,
     size: u64,
     trailer: Option<[u8; TRAILER]>,
     meta: Meta,
@@ -143,14 +139,27 @@ impl Snapshot {
     /// # Errors
     /// Why it cannot be read, or is no bbolt file at all.
     pub fn open(path: &Path) -> Result<Self, SnapshotError> {
+        Self::open_as(path, false)
+    }
+
+    /// The same for one that was written just now past the page cache ([`super::past_cache`]): what is read is what the
+    /// disk has, not what the cache remembers.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_past_cache(path: &Path) -> Result<Self, SnapshotError> {
+        Self::open_as(path, true)
+    }
+
+    fn open_as(path: &Path, past_cache: bool) -> Result<Self, SnapshotError> {
         let io = |reason| SnapshotError::Io { path: path.to_owned(), reason };
         let damaged = |damage| SnapshotError::Damaged { path: path.to_owned(), damage };
         // A named pipe would be waited for until somebody writes to it.
         if !std::fs::metadata(path).map_err(io)?.is_file() {
             return Err(SnapshotError::NotAFile { path: path.to_owned() });
         }
-        let file = File::open(path).map_err(io)?;
-        let length = file.metadata().map_err(io)?.len();
+        let source = Source::open(path, past_cache).map_err(io)?;
+        let length = source.length();
         if length == 0 {
             return Err(damaged(Damage::of(Check::Size, "the file is empty")));
         }
@@ -158,7 +167,7 @@ impl Snapshot {
             0 => (length, None),
             TRAILER_LENGTH => {
                 let mut sum = [0; TRAILER];
-                file.read_exact_at(&mut sum, length - TRAILER_LENGTH).map_err(io)?;
+                source.exactly(&mut sum, length - TRAILER_LENGTH).map_err(io)?;
                 (length - TRAILER_LENGTH, Some(sum))
             }
             _ => {
@@ -167,7 +176,7 @@ impl Snapshot {
                 return Err(damaged(Damage::of(Check::Size, what)));
             }
         };
-        let (meta, other_meta) = metas(&file, size).map_err(io)?.map_err(damaged)?;
+        let (meta, other_meta) = metas(&source, size).map_err(io)?.map_err(damaged)?;
         let wanted = meta.high_water.0.checked_mul(u64::from(meta.page_size));
         if wanted.is_none_or(|wanted| wanted > size) {
             let what = format!(
@@ -177,7 +186,7 @@ impl Snapshot {
             );
             return Err(damaged(Damage::of(Check::Size, what)));
         }
-        Ok(Self { path: path.to_owned(), file, size, trailer, meta, other_meta })
+        Ok(Self { path: path.to_owned(), source, size, trailer, meta, other_meta })
     }
 
     /// Where it is.
@@ -226,35 +235,59 @@ impl Snapshot {
 
     /// A reader for one thread.
     #[must_use]
-    pub const fn reader(&self) -> Reader<'_> {
-        Reader { of: self, window: Vec::new(), start: 0, ahead: SMALLEST_WINDOW }
+    pub fn reader(&self) -> Reader<'_> {
+        Reader::of(self)
     }
 
-    /// Calls `take` with all bytes that the trailer is the checksum of, in order.
+    pub(super) const fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Calls `take` with all bytes that the trailer is the checksum of, in order. They are read while the ones before are
+    /// taken.
     pub(super) fn stream(&self, mut take: impl FnMut(&[u8])) -> Result<(), Damage> {
-        let mut buffer = vec![0; LARGEST_WINDOW];
-        let mut at = 0;
-        while at < self.size {
-            let n = usize::try_from(self.size - at).unwrap_or(usize::MAX).min(buffer.len());
-            let read = self.file.read_exact_at(&mut buffer[..n], at);
-            read.map_err(|e| Damage::of(Check::Size, format!("cannot be read at byte {at}: {e}")))?;
-            take(&buffer[..n]);
-            at += n as u64;
+        let (full, read) = mpsc::sync_channel::<Block>(1);
+        let (give_back, empty) = mpsc::channel();
+        for _ in 0..3 {
+            let _ = give_back.send(Block::with_room(LARGEST_WINDOW));
         }
-        Ok(())
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(move || {
+                let mut at = 0;
+                while at < self.size {
+                    // The other side ends after this one.
+                    let Ok(mut block) = empty.recv() else { break };
+                    let read = self.source.read(&mut block, at, LARGEST_WINDOW, false);
+                    read.map_err(|e| Damage::of(Check::Size, format!("cannot be read at byte {at}: {e}")))?;
+                    at += block.bytes().len() as u64;
+                    let _ = full.send(block);
+                }
+                Ok(())
+            });
+            let mut left = self.size;
+            for block in read {
+                let bytes = block.bytes();
+                let bytes = &bytes[..bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+                take(bytes);
+                left -= bytes.len() as u64;
+                let _ = give_back.send(block);
+            }
+            let ended = reading.join();
+            ended.unwrap_or_else(|_| Err(Damage::of(Check::Size, "internal error: the reading thread ended")))
+        })
     }
 }
 
 type Metas = (Meta, Result<Meta, BadMeta>);
 
 /// The meta page with the higher transaction id, and the other one.
-fn metas(file: &File, size: u64) -> io::Result<Result<Metas, Damage>> {
+fn metas(source: &Source, size: u64) -> io::Result<Result<Metas, Damage>> {
     let at = |offset: u64| {
         let mut page = [0; HEADER + Meta::SIZE];
         if offset + page.len() as u64 > size {
             return Ok(Err(BadMeta::Cut));
         }
-        file.read_exact_at(&mut page, offset)?;
+        source.exactly(&mut page, offset)?;
         Ok::<_, io::Error>(Meta::read(&page))
     };
     let first = at(0)?;
@@ -284,84 +317,4 @@ fn metas(file: &File, size: u64) -> io::Result<Result<Metas, Damage>> {
         (Err(a), Err(b)) => Err(Damage::of(Check::Meta, format!("meta page 0: {a}; meta page 1: {b}"))),
         (Err(_), Ok(b)) => Err(Damage::of(Check::Meta, format!("pages of {} bytes", b.page_size))),
     })
-}
-
-/// Reads pages; one for each thread.
-#[derive(Debug)]
-pub struct Reader<'a> {
-    of: &'a Snapshot,
-    window: Vec<u8>,
-    /// Where the window begins in the file.
-    start: u64,
-    /// How far it reads next time.
-    ahead: usize,
-}
-
-impl Reader<'_> {
-    /// A page with all that belongs to it.
-    ///
-    /// # Errors
-    /// When it lies outside of the file, cannot be read, or is not what its place says.
-    pub fn page(&mut self, id: PageId) -> Result<(Header, &[u8]), Damage> {
-        let page_size = u64::from(self.of.meta.page_size);
-        let pages = self.of.pages();
-        if id.0 >= pages {
-            return Err(Damage::at(Check::Page, id, format!("outside of the file, which has {pages} pages")));
-        }
-        let offset = id.0 * page_size;
-        let header = self.bytes(id, offset, page_size)?;
-        let header =
-            Header::read(header).ok_or_else(|| Damage::at(Check::Page, id, "shorter than its header"))?;
-        if header.id != id {
-            return Err(Damage::at(Check::Page, id, format!("says of itself to be {}", header.id)));
-        }
-        if header.kind().is_none() {
-            return Err(Damage::at(
-                Check::Page,
-                id,
-                format!("of no kind that there is: {:#x}", header.flags),
-            ));
-        }
-        let whole = (u64::from(header.overflow) + 1) * page_size;
-        if id.0 + u64::from(header.overflow) >= pages {
-            let what = format!("goes on for {} pages, past the end of the file", header.overflow);
-            return Err(Damage::at(Check::Page, id, what));
-        }
-        if whole > LARGEST {
-            return Err(Damage::at(
-                Check::Page,
-                id,
-                format!("goes on for {}: no etcd writes that", Bytes(whole)),
-            ));
-        }
-        Ok((header, self.bytes(id, offset, whole)?))
-    }
-
-    /// So many bytes at an offset, from the window or a new one.
-    fn bytes(&mut self, id: PageId, offset: u64, length: u64) -> Result<&[u8], Damage> {
-        let too_long = |_| Damage::at(Check::Page, id, "longer than memory");
-        let length = usize::try_from(length).map_err(too_long)?;
-        let end = self.start + self.window.len() as u64;
-        if offset < self.start || offset + length as u64 > end {
-            // Pages that come one after the other are read ahead, others one at a time.
-            let follows = offset >= self.start && offset <= end;
-            self.ahead = if follows { (self.ahead * 2).min(LARGEST_WINDOW) } else { SMALLEST_WINDOW };
-            let left = usize::try_from(self.of.size - offset).unwrap_or(usize::MAX);
-            let n = self.ahead.max(length).min(left);
-            if self.window.capacity() > 2 * LARGEST_WINDOW && n <= LARGEST_WINDOW {
-                // One page with a large value must not be held for the rest of the file.
-                self.window = Vec::new();
-            }
-            self.window.resize(n, 0);
-            self.start = offset;
-            if let Err(e) = self.of.file.read_exact_at(&mut self.window, offset) {
-                self.window.clear();
-                return Err(Damage::at(Check::Page, id, format!("cannot be read: {e}")));
-            }
-        }
-        let from = usize::try_from(offset - self.start).map_err(too_long)?;
-        self.window
-            .get(from..from + length)
-            .ok_or_else(|| Damage::at(Check::Page, id, "past the end of the file"))
-    }
 }

@@ -10,17 +10,22 @@ mod folder;
 mod hash;
 mod inspect;
 pub mod mvcc;
+pub mod past_cache;
+mod reader;
 mod restore;
 mod side;
+mod skim;
 mod tree;
 
 pub use examine::{Depth, Examined, Status, examine};
-pub use file::{Check, Damage, Reader, Snapshot, SnapshotError, TRAILER};
+pub use file::{Check, Damage, Snapshot, SnapshotError, TRAILER};
 pub use folder::{Fate, Keep, Listing, Saved, list, remove, retain};
 pub use hash::{compact_revision, hash_kv};
 pub use inspect::{BucketFigures, Inspected, KeyFigures, PageFigures, PrefixFigures, inspect};
+pub use reader::Reader;
 pub use restore::{Wishes, plan as restore_plan};
 pub use side::{Side, SideMember};
+pub use skim::{Skimmed, skim};
 
 #[cfg(test)]
 mod tests;

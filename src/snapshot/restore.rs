@@ -53,10 +53,10 @@ pub fn plan(file: &Path, side: Option<&Side>, wishes: &Wishes<'_>) -> Result<Str
     line("Before".into());
     line(format!("  1. etcdtop snapshot verify {file_text}"));
     if let Some(side) = side {
+        let keys = side.status.as_ref().map_or_else(String::new, |s| format!(" with {} keys", s.total_key));
         line(format!(
-            "  2. It holds revision {} with {} keys, taken {}: what was written later is lost.",
-            side.status.revision.0,
-            side.status.total_key,
+            "  2. It holds revision {}{keys}, taken {}: what was written later is lost.",
+            side.revision.0,
             side.taken_at.strftime("%Y-%m-%d %H:%M:%S UTC")
         ));
     } else {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::examine::Status;
-use crate::model::{Bytes, ClusterId, MemberId};
+use crate::model::{Bytes, ClusterId, MemberId, Revision};
 
 /// What is known of a snapshot besides the file itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +27,10 @@ pub struct Side {
     pub etcd_version: Option<String>,
     /// The members of the cluster then.
     pub members: Vec<SideMember>,
-    /// What the file holds.
-    pub status: Status,
+    /// The newest revision in the file.
+    pub revision: Revision,
+    /// What the file holds, as `snapshot status` tells it; none when it was not read whole.
+    pub status: Option<Status>,
     /// How closely it was looked at before it got its name.
     pub verified: String,
 }

@@ -227,6 +227,47 @@ fn pages_are_read_in_any_order() {
     assert!(reader.page(PageId(20)).is_err() && reader.page(PageId(u64::MAX)).is_err());
 }
 
+#[test]
+fn past_the_cache_it_is_the_same_file() {
+    let (_folder, path) = file(FILE);
+    let status = |s: &Snapshot| examine(s, Depth::Verify).unwrap();
+    let (through, past) = (Snapshot::open(&path).unwrap(), Snapshot::open_past_cache(&path).unwrap());
+    let (through, past) = (status(&through), status(&past));
+    assert_eq!((through.status, through.sha256), (past.status, past.sha256));
+    assert!(past.damages.is_empty(), "{:?}", past.damages);
+}
+
+/// What a skim says of these bytes.
+fn skimmed(bytes: &[u8]) -> Vec<String> {
+    let (_folder, path) = file(bytes);
+    let seen = skim(&Snapshot::open(&path).unwrap());
+    seen.damages.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_skim_sees_the_branches_and_the_newest_revision() {
+    let (_folder, path) = file(FILE);
+    let snapshot = Snapshot::open(&path).unwrap();
+    let (seen, whole) = (skim(&snapshot), examine(&snapshot, Depth::Status).unwrap().status);
+    assert_eq!((seen.revision, seen.version, seen.damages), (whole.revision, whole.version, Vec::new()));
+    // A branch that leads out of the file, and one that leads to the same leaf twice.
+    let branch = page_of(Kind::Branch);
+    let first = bolt::branch_element(&FILE[branch..branch + PAGE], 0).unwrap().child.0;
+    for child in [1 << 40, first] {
+        let mut bytes = raw();
+        // The second element's child: behind its position and its key's length.
+        bytes[branch + HEADER + ELEMENT + 8..][..8].copy_from_slice(&child.to_le_bytes());
+        let named = skimmed(&bytes);
+        assert!(!named.is_empty(), "child {child}");
+    }
+    // What lies in a leaf that is not the last is none of its business, but full's.
+    let mut bytes = raw();
+    let element = usize::try_from(first).unwrap() * PAGE + HEADER;
+    bytes[element + 4..][..4].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert!(!wrong(&bytes).is_empty());
+    assert!(skimmed(&bytes).is_empty(), "{:?}", skimmed(&bytes));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     /// Any bytes anywhere: it ends, and says something or nothing, but does not panic.
@@ -255,5 +296,6 @@ proptest! {
         // So that it is read at all.
         bytes[..2 * PAGE].copy_from_slice(&FILE[..2 * PAGE]);
         let _ = wrong(&bytes);
+        let _ = skimmed(&bytes);
     }
 }

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::bolt::{self, ELEMENT, HEADER, Header, Kind, LeafElement, PageId};
-use super::file::{Check, Damage, Reader, Snapshot};
+use super::file::{Check, Damage, Snapshot};
+use super::reader::Reader;
 
-/// Parts that a large tree is cut into, so that each thread has its share however uneven they are.
+/// Groups of parts that a large tree is cut into, so that each thread has its share however uneven they are.
 const PARTS: usize = 64;
 /// Threads, at most: it is the disk that is read.
 const THREADS: usize = 4;
@@ -167,18 +168,22 @@ impl<'a> Walk<'a> {
         };
         let mut top = make();
         let parts = self.cut(Subtree { page: root, low: Vec::new(), high: None }, &mut top);
+        // Neighbours lie together in the file: one thread reads them.
+        let groups: Vec<_> = parts.chunks(parts.len().div_ceil(PARTS).max(1)).collect();
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(THREADS);
         follow(top);
         let next = AtomicUsize::new(0);
-        // Parts that ended before one that comes before them.
+        // Groups that ended before one that comes before them.
         let waiting: Mutex<(usize, BTreeMap<usize, S>, _)> = Mutex::new((0, BTreeMap::new(), follow));
         let work = || {
             let mut reader = self.snapshot.reader();
             loop {
                 let i = next.fetch_add(1, Ordering::Relaxed);
-                let Some(part) = parts.get(i) else { return };
+                let Some(group) = groups.get(i) else { return };
                 let mut sink = make();
-                self.in_order(&mut reader, part.clone(), &mut sink);
+                for part in *group {
+                    self.in_order(&mut reader, part.clone(), &mut sink);
+                }
                 let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 let (turn, ended, follow) = &mut *waiting;
                 ended.insert(i, sink);
@@ -189,11 +194,53 @@ impl<'a> Walk<'a> {
             }
         };
         std::thread::scope(|scope| {
-            for _ in 1..threads.min(parts.len()) {
+            for _ in 1..threads.min(groups.len()) {
                 scope.spawn(work);
             }
             work();
         });
+    }
+
+    /// Reads the branches of a bucket and its last leaf, which is given to the sink. Of the other leaves nothing is looked
+    /// at but that each lies in the file, and once.
+    pub(super) fn skim(&self, bucket: &Bucket, sink: &mut impl Sink) {
+        let root = match &bucket.place {
+            Place::Inline(page) => return self.inline(page, &bucket.name, sink),
+            Place::Tree(root) => *root,
+        };
+        let mut reader = self.snapshot.reader();
+        let depth = depth(&mut reader, root);
+        let mut last = Subtree { page: root, low: Vec::new(), high: None };
+        let mut ahead = if depth == 0 { Vec::new() } else { vec![(depth, last.clone())] };
+        let mut leaves = 0_u64;
+        while let Some((above, part)) = ahead.pop() {
+            if !self.enter(part.page) {
+                continue;
+            }
+            let children = self.children(&mut reader, &part, sink);
+            if above > 1 {
+                ahead.extend(children.into_iter().rev().map(|c| (above - 1, c)));
+                continue;
+            }
+            for leaf in children {
+                let before = std::mem::replace(&mut last, leaf);
+                // The last one is entered when it is read.
+                if leaves > 0 {
+                    self.inside(before.page);
+                }
+                leaves += 1;
+            }
+        }
+        self.in_order(&mut reader, last, sink);
+    }
+
+    /// A page that is not read.
+    fn inside(&self, id: PageId) {
+        if id.0 >= self.snapshot.pages() {
+            let pages = self.snapshot.pages();
+            self.found(Damage::at(Check::Page, id, format!("outside of the file, which has {pages} pages")));
+        }
+        self.enter(id);
     }
 
     /// Cuts a tree into parts below its first levels. The branches above are given to `top`.
@@ -344,4 +391,20 @@ impl<'a> Walk<'a> {
         }
         sink.leaf(&leaf);
     }
+}
+
+/// Branches above the leaves of a tree: as many above each.
+fn depth(reader: &mut Reader<'_>, root: PageId) -> usize {
+    let (mut depth, mut id) = (0, root);
+    // Two children in each branch: no tree that fits in a file is deeper.
+    while depth < 64 {
+        let Ok((header, page)) = reader.page(id) else { break };
+        if header.kind() != Some(Kind::Branch) {
+            break;
+        }
+        depth += 1;
+        let Some(first) = bolt::branch_element(page, 0) else { break };
+        id = first.child;
+    }
+    depth
 }
