@@ -8,6 +8,7 @@ use crate::model::{
     Bytes, ClusterId, ClusterView, Endpoint, MemberId, MemberState, MemberStatus, MemberView, RaftIndex,
     Revision, Role, Term,
 };
+use crate::snapshot::{Listing, Saved, Side, SideMember};
 
 /// The moment of all test views: 2027-01-15 08:00 UTC.
 pub(crate) fn noon() -> Timestamp {
@@ -81,4 +82,44 @@ pub(crate) fn with_state(
         m.lag = None;
     }
     view
+}
+
+/// A folder of snapshots: two of the healthy cluster, one of another, one that nobody knows, and one that is not whole.
+pub(crate) fn listing() -> Listing {
+    let hours = |n: u64| noon().checked_sub(Duration::from_secs(n * 3_600)).unwrap();
+    let saved = |name: &str, old: u64, cluster: Option<u64>, verified: &str| {
+        let side = cluster.map(|cluster| Side {
+            file: name.to_owned(),
+            sha256: "5f2b8c0e9d".repeat(7)[..64].to_owned(),
+            size: Bytes(294_912_000),
+            cluster_id: Some(ClusterId(cluster)),
+            taken_from: MemberId(0x8e9e_05c5_2164_694d),
+            taken_at: hours(old),
+            etcd_version: Some("3.6.5".into()),
+            members: (1..=3)
+                .map(|i| SideMember {
+                    id: Some(MemberId(0x8e9e_05c5_2164_694c + i)),
+                    name: format!("m{i}"),
+                    peer_urls: vec![format!("https://10.0.0.{i}:2380")],
+                    client_urls: vec![format!("https://10.0.0.{i}:2379")],
+                    learner: false,
+                })
+                .collect(),
+            revision: Revision(1_285_000 - i64::try_from(old).unwrap()),
+            status: None,
+            verified: verified.to_owned(),
+        });
+        let problem = side.is_none().then(|| "never verified here: it has no side file".to_owned());
+        let path = format!("/var/lib/etcdtop/{name}").into();
+        Saved { path, size: Bytes(294_912_032), taken_at: hours(old), side, problem }
+    };
+    Listing {
+        saved: vec![
+            saved("prod-eu1-20270115T020000Z-rev1284994.db", 6, Some(0xcdf8_1819_4e3a_8c32), "full"),
+            saved("prod-eu1-20270114T020000Z-rev1284970.db", 30, Some(0xcdf8_1819_4e3a_8c32), "fast"),
+            saved("staging-20270113T020000Z-rev1284946.db", 54, Some(0xacc8_406e_adb4_4fbd), "full"),
+            saved("before-the-upgrade.db", 700, None, ""),
+        ],
+        parts: vec!["/var/lib/etcdtop/prod-eu1-20270112T020000Z.db.part".into()],
+    }
 }

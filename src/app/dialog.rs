@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use tui_input::{Input, InputRequest};
 
 use super::key::{Key, KeyCode};
-use crate::model::{ClusterView, MemberId};
-use crate::ops::plan::{Keep, Plan, PlanId, Request};
+use crate::model::{Bytes, ClusterView, MemberId, MemberView};
+use crate::ops::plan::{Action, Keep, Plan, PlanId, Request, Verify};
 use crate::ops::planner::{self, Situation};
 
 /// Where the keys go.
@@ -20,6 +20,10 @@ pub enum Focus {
     Cancel,
     /// How many revisions a compaction keeps.
     Keep,
+    /// The member that a snapshot is taken of.
+    Source,
+    /// How closely a snapshot is looked at.
+    Verify,
     /// Whether leadership moves first.
     MoveLeader,
     /// Whether a snapshot comes first.
@@ -54,6 +58,8 @@ pub struct Frozen {
     pub rates: BTreeMap<MemberId, f64>,
     /// When the last snapshot was saved.
     pub last_snapshot: Option<Timestamp>,
+    /// What is free where snapshots go.
+    pub free_space: Option<Bytes>,
     /// What runs already.
     pub busy: Option<String>,
     /// Where snapshots go.
@@ -116,6 +122,9 @@ impl Dialog {
         if self.keep.is_some() {
             fields.push(Focus::Keep);
         }
+        if matches!(self.request, Request::Snapshot { .. }) {
+            fields.extend([Focus::Source, Focus::Verify]);
+        }
         if matches!(self.request, Request::Defragment { .. }) {
             fields.push(Focus::MoveLeader);
         }
@@ -177,7 +186,7 @@ impl Dialog {
                 self.step(1);
                 Answer::Open
             }
-            Focus::MoveLeader | Focus::SnapshotFirst => {
+            Focus::MoveLeader | Focus::SnapshotFirst | Focus::Source | Focus::Verify => {
                 self.toggle();
                 Answer::Open
             }
@@ -218,9 +227,38 @@ impl Dialog {
         match (self.focus, &mut self.request) {
             (Focus::MoveLeader, Request::Defragment { move_leader, .. }) => *move_leader = !*move_leader,
             (Focus::SnapshotFirst, _) => self.snapshot_first = !self.snapshot_first,
+            (Focus::Verify, Request::Snapshot { verify, .. }) => {
+                *verify = if *verify == Verify::Full { Verify::Fast } else { Verify::Full };
+            }
+            (Focus::Source, _) => return self.next_source(),
             _ => return false,
         }
         self.typed = Input::default();
+        self.plan_anew();
+        true
+    }
+
+    /// The member that a snapshot is taken of.
+    #[must_use]
+    pub fn source(&self) -> Option<&MemberView> {
+        let source = self.plan.steps.iter().find_map(|s| match s.action {
+            Action::Snapshot { member, .. } => Some(member),
+            _ => None,
+        });
+        self.frozen.view.member(source?)
+    }
+
+    /// Takes the snapshot of the next member that answers.
+    fn next_source(&mut self) -> bool {
+        let now = self.source().and_then(|m| m.id);
+        let view = &self.frozen.view;
+        let answering: Vec<_> =
+            view.members.iter().filter(|m| m.listed && m.state.answers()).filter_map(|m| m.id).collect();
+        let at = answering.iter().position(|id| Some(*id) == now).map_or(0, |at| at + 1);
+        let next = answering.get(at).or(answering.first()).copied();
+        if let Request::Snapshot { member, .. } = &mut self.request {
+            *member = next;
+        }
         self.plan_anew();
         true
     }
@@ -275,6 +313,7 @@ fn make(request: &Request, frozen: &Frozen, snapshot_first: bool) -> Result<Plan
             rates: &frozen.rates,
             last_snapshot: frozen.last_snapshot,
             snapshot_first: snapshot_first.then_some(frozen.snapshots.as_path()),
+            free_space: frozen.free_space,
             busy: frozen.busy.as_deref(),
             proof_key: &frozen.proof_key,
         },

@@ -62,6 +62,10 @@ pub enum ActionId {
     Roll,
     /// Save a snapshot.
     Snapshot,
+    /// Verify the selected snapshot.
+    Verify,
+    /// Remove old snapshots.
+    Prune,
     /// Take alarms back.
     Disarm,
     /// Move leadership.
@@ -172,6 +176,13 @@ pub static ACTIONS: &[Action] = &[
         Views,
         "what runs, its log, what ran before"
     ),
+    action!(
+        ActionId::Show(Screen::Snapshots),
+        "snapshots",
+        ["6"],
+        Views,
+        "the folder of snapshots, and what each holds"
+    ),
     action!(ActionId::Show(Screen::Timeline), "timeline", ["7"], Views, "what happened since the start"),
     action!(ActionId::NextView, "next_view", ["tab", "right", "l"], Views, "the next view", "next view"),
     action!(ActionId::PreviousView, "previous_view", ["shift-tab", "left", "h"], Views, "the view before"),
@@ -183,7 +194,7 @@ pub static ACTIONS: &[Action] = &[
     action!(ActionId::Last, "last", ["end", "G"], Move, "the last row"),
     action!(ActionId::NextMember, "next_member", ["n"], Move, "the next member, in every view"),
     action!(ActionId::PreviousMember, "previous_member", ["N"], Move, "the member before"),
-    action!(ActionId::Open, "open", ["enter"], Move, "open the selected member", "open"),
+    action!(ActionId::Open, "open", ["enter"], Move, "open the selected member or snapshot", "open"),
     action!(ActionId::Back, "back", ["esc"], Move, "close, clear filter, overview"),
     action!(ActionId::Compact, "compact", ["c"], Change, "drop old revisions", "compact"),
     action!(ActionId::Defragment, "defrag", ["d"], Change, "defragment the selected member", "defrag"),
@@ -208,6 +219,8 @@ pub static ACTIONS: &[Action] = &[
     action!(ActionId::Recover, "recover", ["R"], Change, "the way out of NOSPACE, as one plan", "recover"),
     action!(ActionId::GoOn, "go_on", ["o"], Change, "go on with what was interrupted"),
     action!(ActionId::Stop, "stop", ["x"], Change, "stop what runs at its next safe point", "stop"),
+    action!(ActionId::Verify, "verify", ["v"], Look, "verify the selected snapshot: every byte"),
+    action!(ActionId::Prune, "prune", ["P"], Program, "remove old snapshots, after a plan"),
     action!(ActionId::Filter, "filter", ["/"], Look, "show only rows with this text", "filter"),
     action!(ActionId::Explain, "explain", ["e"], Look, "what the figures here mean", "explain"),
     action!(ActionId::Freeze, "freeze", ["p"], Look, "hold the picture; polling goes on", "freeze"),
@@ -250,6 +263,11 @@ impl Action {
     #[must_use]
     pub fn unavailable(&self, state: &State) -> Option<&'static str> {
         match self.id {
+            ActionId::Verify => super::shelf::unavailable(state),
+            ActionId::Open | ActionId::Copy if state.screen == Screen::Snapshots => {
+                super::shelf::unavailable(state)
+            }
+            ActionId::Prune => super::shelf::prune_unavailable(state),
             ActionId::Open | ActionId::Show(Screen::Member) if state.view.members.is_empty() => {
                 Some("no member is known yet")
             }

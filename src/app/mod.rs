@@ -7,6 +7,8 @@ pub mod keymap;
 mod news;
 pub mod operation;
 pub mod palette;
+pub mod prune;
+pub mod shelf;
 pub mod state;
 pub mod update;
 

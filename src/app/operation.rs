@@ -208,6 +208,7 @@ pub(super) fn open(state: &mut State, id: ActionId) {
             Some(format!("{}, in another etcdtop ({holder})", past.title))
         }),
         snapshots: state.changes.snapshots.clone(),
+        free_space: state.shelf.free,
         proof_key: state.changes.proof_key.clone(),
         continues: (id == ActionId::GoOn)
             .then(|| state.changes.past.open().map(|p| p.plan.clone()))
@@ -299,5 +300,9 @@ pub(super) fn on_event(state: &mut State, event: OpEvent) -> Vec<Effect> {
     let kind = crate::model::event::EventKind::Operation;
     state.timeline.push_back(crate::model::Event { at, severity, kind, member: None, line: line.clone() });
     state.say(line, bad);
-    if state.changes.leaving { vec![Effect::Quit] } else { vec![Effect::ReadJournal] }
+    if state.changes.leaving {
+        vec![Effect::Quit]
+    } else {
+        vec![Effect::ReadJournal, Effect::Shelf(super::shelf::Work::List)]
+    }
 }

@@ -11,6 +11,8 @@ use tui_input::Input;
 use super::dialog::Dialog;
 use super::keymap::Keymap;
 use super::operation::Changes;
+use super::prune::Prune;
+use super::shelf::Shelf;
 use crate::config::ThemeName;
 use crate::model::finding::FindingKey;
 use crate::model::{ClusterView, Endpoint, Event, Finding, MemberId, Severity, Verdict};
@@ -29,6 +31,8 @@ pub enum Screen {
     Raft,
     /// 5: operations.
     Operations,
+    /// 6: the folder of snapshots.
+    Snapshots,
     /// 7: what happened.
     Timeline,
 }
@@ -50,6 +54,8 @@ pub enum Overlay {
     },
     /// A plan that waits for its confirmation.
     Plan(Box<Dialog>),
+    /// What may go from the folder of snapshots.
+    Prune(Box<Prune>),
     /// Leaving while an operation runs.
     Leave,
     /// `e`: what the selected thing means.
@@ -189,6 +195,8 @@ pub struct State {
     pub mouse: bool,
     /// Changing the cluster.
     pub changes: Changes,
+    /// The folder of snapshots.
+    pub shelf: Shelf,
     /// How to draw.
     pub look: Look,
     /// What the header says besides figures.
@@ -238,6 +246,7 @@ impl State {
             interval,
             mouse: false,
             changes: Changes::default(),
+            shelf: Shelf::default(),
             look,
             access,
             keymap: Arc::new(keymap),
@@ -315,6 +324,7 @@ impl State {
         let scroll = match &mut self.overlay {
             Some(Overlay::Help { scroll } | Overlay::Explain { scroll }) => scroll,
             Some(Overlay::Plan(dialog)) => &mut dialog.scroll,
+            Some(Overlay::Prune(prune)) => &mut prune.scroll,
             Some(Overlay::Palette { .. } | Overlay::Leave) => return,
             None => &mut self.scroll,
         };

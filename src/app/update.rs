@@ -12,6 +12,7 @@ use super::keymap::{ActionId, action};
 use super::news;
 use super::operation::{self, Operation};
 use super::palette;
+use super::shelf::{self, News, Work};
 use super::state::{Live, Overlay, RowKey, Screen, State};
 use crate::config::ThemeName;
 use crate::model::ClusterView;
@@ -43,6 +44,8 @@ pub enum Msg {
     Started(Box<Operation>),
     /// An operation could not be started.
     Refused(String),
+    /// News of the folder of snapshots.
+    Shelf(News),
 }
 
 /// What the loop must do.
@@ -64,6 +67,8 @@ pub enum Effect {
     StopOperation,
     /// Read the journal again.
     ReadJournal,
+    /// Do something in the folder of snapshots.
+    Shelf(Work),
     /// Back to the shell until SIGCONT.
     Suspend,
     /// The end.
@@ -71,8 +76,15 @@ pub enum Effect {
 }
 
 /// The views in the order of Tab.
-pub const SCREENS: [Screen; 6] =
-    [Screen::Overview, Screen::Member, Screen::Storage, Screen::Raft, Screen::Operations, Screen::Timeline];
+pub const SCREENS: [Screen; 7] = [
+    Screen::Overview,
+    Screen::Member,
+    Screen::Storage,
+    Screen::Raft,
+    Screen::Operations,
+    Screen::Snapshots,
+    Screen::Timeline,
+];
 
 /// Changes the state; what the loop must do.
 pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
@@ -105,6 +117,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
             });
             state.say(why, true);
         }
+        Msg::Shelf(news) => return shelf::on_news(state, news),
         Msg::View(view) => news::on_view(state, view),
         Msg::Tick(now) => {
             state.clock = now;
@@ -244,6 +257,7 @@ fn in_overlay(state: &mut State, key: Key) -> Vec<Effect> {
             Vec::new()
         }
         Some(Overlay::Plan(_)) => operation::in_dialog(state, key),
+        Some(Overlay::Prune(_)) => super::prune::in_dialog(state, key),
         Some(Overlay::Leave) => operation::in_leave(state, key),
         None => Vec::new(),
     }
@@ -284,9 +298,9 @@ fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
         return Vec::new();
     }
     match id {
-        ActionId::Show(screen) => show(state, screen),
-        ActionId::NextView => show(state, step_view(state.screen, 1)),
-        ActionId::PreviousView => show(state, step_view(state.screen, SCREENS.len() - 1)),
+        ActionId::Show(screen) => return show(state, screen),
+        ActionId::NextView => return show(state, step_view(state.screen, 1)),
+        ActionId::PreviousView => return show(state, step_view(state.screen, SCREENS.len() - 1)),
         ActionId::Up => move_by(state, -1),
         ActionId::Down => move_by(state, 1),
         ActionId::PageUp => move_by(state, -10),
@@ -295,14 +309,18 @@ fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
         ActionId::Last => move_by(state, i16::MAX),
         ActionId::NextMember => select_by(state, 1),
         ActionId::PreviousMember => select_by(state, -1),
-        ActionId::Open => show(state, Screen::Member),
+        ActionId::Open if state.screen == Screen::Snapshots => return shelf::open(state),
+        ActionId::Open => return show(state, Screen::Member),
+        ActionId::Verify => return shelf::verify(state),
+        ActionId::Prune => shelf::prune(state),
+        ActionId::Back if shelf::close(state) => state.scroll = 0,
         ActionId::Back => {
             let over = state.changes.operation.as_ref().is_some_and(|o| !o.runs());
             if state.screen == Screen::Overview && over {
                 // What ended is read; view 5 goes on telling it.
                 state.changes.operation = None;
             } else if state.filter.input.value().is_empty() {
-                show(state, Screen::Overview);
+                return show(state, Screen::Overview);
             } else {
                 state.filter = super::state::Filter::default();
             }
@@ -314,7 +332,9 @@ fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
         ActionId::Help => state.overlay = Some(Overlay::Help { scroll: 0 }),
         ActionId::Explain => state.overlay = Some(Overlay::Explain { scroll: 0 }),
         ActionId::Freeze => freeze(state),
-        ActionId::PollNow => return vec![Effect::PollNow, Effect::ReadJournal],
+        ActionId::PollNow => {
+            return vec![Effect::PollNow, Effect::ReadJournal, Effect::Shelf(Work::List)];
+        }
         ActionId::Faster | ActionId::Slower => return set_interval(state, id == ActionId::Faster),
         ActionId::Copy => return copy(state),
         ActionId::Mouse => {
@@ -344,15 +364,22 @@ fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
     Vec::new()
 }
 
-fn show(state: &mut State, screen: Screen) {
+fn show(state: &mut State, screen: Screen) -> Vec<Effect> {
     if state.screen != screen {
         state.scroll = 0;
-        // Text that was looked for in the timeline names no member, and the other way round.
-        if (state.screen == Screen::Timeline) != (screen == Screen::Timeline) {
+        // Text that was looked for in the timeline names no member, nor a file, and the other way round.
+        let about = |s: Screen| match s {
+            Screen::Timeline => 1,
+            Screen::Snapshots => 2,
+            _ => 0,
+        };
+        if about(state.screen) != about(screen) {
             state.filter = super::state::Filter::default();
         }
     }
     state.screen = screen;
+    // Somebody else may have saved or removed one.
+    if screen == Screen::Snapshots { vec![Effect::Shelf(Work::List)] } else { Vec::new() }
 }
 
 fn step_view(from: Screen, by: usize) -> Screen {
@@ -371,8 +398,15 @@ fn move_by(state: &mut State, rows: i16) {
             dialog.scroll = dialog.scroll.saturating_add_signed(rows);
             return;
         }
+        Some(Overlay::Prune(prune)) => {
+            prune.scroll = prune.scroll.saturating_add_signed(rows);
+            return;
+        }
         Some(Overlay::Palette { .. } | Overlay::Leave) => return,
         None => {}
+    }
+    if state.screen == Screen::Snapshots {
+        return shelf::move_by(state, rows);
     }
     if matches!(state.screen, Screen::Timeline | Screen::Member | Screen::Operations) {
         // The loop keeps it within what there is to see.
@@ -426,6 +460,8 @@ fn copy(state: &mut State) -> Vec<Effect> {
             .entries()
             .nth(state.scroll.into())
             .map(|e| format!("{} {}", e.at.strftime("%Y-%m-%dT%H:%M:%SZ"), e.line))
+    } else if state.screen == Screen::Snapshots {
+        state.selected_snapshot().map(|i| state.shelf.saved()[i].path.display().to_string())
     } else {
         state.selected_row().and_then(|row| state.view.members.get(row)).map(|m| {
             let id = m.id.map(|id| id.to_string()).unwrap_or_default();

@@ -15,7 +15,9 @@ use super::connect::{METRICS_EVERY, access, patience, poll_options, settings};
 use super::exit::Exit;
 use super::operate::snapshot_dir;
 use super::operations::Runner;
-use crate::app::state::{Access, Look};
+use super::shelf::Shelf;
+use crate::app::shelf::Work;
+use crate::app::state::{Access, Look, Screen};
 use crate::app::update::next_deadline;
 use crate::app::{Effect, Keymap, Msg, State, update};
 use crate::config::{ColorChoice, Settings, ThemeName};
@@ -140,6 +142,7 @@ struct Loop<'a> {
     poll: Option<Poll>,
     dialer: Option<Dialer>,
     runner: Runner,
+    shelf: Shelf,
     /// When it was last looked whether the journal has changed.
     journal_read: Instant,
     /// When the last frame was drawn.
@@ -151,6 +154,7 @@ struct Loop<'a> {
 impl<'a> Loop<'a> {
     fn new(mut state: State, depth: Depth, guard: &'a Guard, runner: Runner) -> Self {
         state.size = Guard::size();
+        let shelf = Shelf::new(state.changes.snapshots.clone());
         Self {
             state,
             painter: Painter::new(depth),
@@ -158,6 +162,7 @@ impl<'a> Loop<'a> {
             poll: None,
             dialer: None,
             runner,
+            shelf,
             journal_read: Instant::now(),
             drawn: Instant::now(),
             due: None,
@@ -224,6 +229,10 @@ impl<'a> Loop<'a> {
                     }
                     this.due.get_or_insert(this.drawn + FRAME);
                 }
+                msg = this.shelf.next() => {
+                    this.take(msg)?;
+                    this.due.get_or_insert(this.drawn + FRAME);
+                }
                 changed = views.changed(), if polling => {
                     if changed.is_err() {
                         polling = false;
@@ -238,9 +247,13 @@ impl<'a> Loop<'a> {
                         {
                             this.journal_read = Instant::now();
                             this.runner.read_if_changed(cluster);
+                            if this.state.screen == Screen::Snapshots {
+                                this.shelf.begin(Work::List);
+                            }
                         }
                         if let Some(cluster) = this.state.view.cluster_id.filter(|c| before != Some(*c)) {
                             this.runner.read(cluster);
+                            this.shelf.begin(Work::List);
                         }
                     }
                     this.due.get_or_insert(this.drawn + FRAME);
@@ -344,6 +357,7 @@ impl<'a> Loop<'a> {
                         self.runner.read(cluster);
                     }
                 }
+                Effect::Shelf(work) => self.shelf.begin(work),
                 Effect::Quit => return Ok(Some(Exit::Done)),
             }
         }

@@ -194,7 +194,7 @@ pub struct RestoreArgs {
     initial_cluster_token: Option<String>,
 }
 
-pub(super) fn run_restore_plan(args: &RestoreArgs) -> Result<Exit> {
+pub(super) fn run_restore_plan(args: &RestoreArgs, format: OutputFormat) -> Result<Exit> {
     let snapshot = Snapshot::open(&args.file)?;
     let side = Side::of(&args.file);
     let members = args.initial_cluster.iter().map(|m| {
@@ -213,10 +213,14 @@ pub(super) fn run_restore_plan(args: &RestoreArgs) -> Result<Exit> {
         data_dir: &args.data_dir,
         token: &token,
         members: members.collect::<Result<_>>()?,
+        raw: snapshot.trailer().is_none(),
         kubernetes,
     };
     let file = args.file.canonicalize()?;
-    let text = restore_plan(&file, side.as_ref(), &wishes).map_err(|why| eyre!("{why}"))?;
-    print(&text)?;
+    let plan = restore_plan(&file, side.as_ref(), &wishes).map_err(|why| eyre!("{why}"))?;
+    match format {
+        OutputFormat::Table => print(&plan.to_string())?,
+        OutputFormat::Json | OutputFormat::Jsonl => print_json(&plan)?,
+    }
     Ok(Exit::Done)
 }

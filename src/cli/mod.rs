@@ -13,6 +13,7 @@ mod launch;
 mod logging;
 mod operate;
 mod operations;
+mod shelf;
 mod shell;
 mod snapshot;
 mod status;

@@ -22,6 +22,7 @@ use crate::ops::planner::{self, Situation};
 use crate::ops::world::Live;
 use crate::ops::{OpEvent, Progress, Stop, confirm, past};
 use crate::poll::Poll;
+use crate::snapshot::free_space;
 use crate::term::{Signal, Signals};
 
 /// The number of SIGINT.
@@ -121,12 +122,20 @@ async fn plan(
         None => past::History::default(),
     };
     let proof_key = format!("{}proof", settings.proof_prefix.value);
+    let free_space = match request {
+        Request::Snapshot { folder, .. } | Request::RecoverNoSpace { folder: Some(folder), .. } => {
+            let folder = folder.clone();
+            spawn_blocking(move || free_space(&folder)).await.ok().and_then(Result::ok)
+        }
+        _ => None,
+    };
     let situation = Situation {
         view,
         cluster_name: &name,
         rates: &known.rates,
         last_snapshot: known.last_snapshot,
         snapshot_first: None,
+        free_space,
         busy: None,
         proof_key: &proof_key,
     };

@@ -19,7 +19,7 @@ use crate::config::{OutputFormat, Settings};
 use crate::lab::drill::drill;
 use crate::model::units::grouped;
 use crate::model::{Bytes, ClusterView, Endpoint, MemberId, MemberView};
-use crate::ops::plan::{Action, Request, Verify};
+use crate::ops::plan::{Request, Verify};
 use crate::snapshot::{Check, Damage, Depth, Examined, Side, Snapshot, Status, examine};
 use crate::term::{Signal, Signals};
 
@@ -102,9 +102,9 @@ pub(super) fn run(cli: &Cli, command: &SnapshotCommand) -> Result<Exit> {
         SnapshotCommand::Prune { folder, keep, dry_run, yes } => {
             run_prune(&folder_of(&settings, folder.as_ref()), *keep, *dry_run, *yes, format)
         }
-        SnapshotCommand::RestorePlan(args) => run_restore_plan(args),
+        SnapshotCommand::RestorePlan(args) => run_restore_plan(args, format),
         SnapshotCommand::Status { file } => status(file, format),
-        SnapshotCommand::Drill { file } => run_drill(file, format),
+        SnapshotCommand::Drill { file } => run_drill(file, Some(format)),
         SnapshotCommand::Inspect { file } => super::inspect::run(file, format),
         SnapshotCommand::Verify { file, raw } => verify(file, *raw, format),
     }
@@ -129,15 +129,25 @@ fn save(
     let outcome = runtime.block_on(carry_out(settings, request, false));
     runtime.shutdown_background();
     let outcome = outcome?;
-    for (step, _) in &outcome.done {
-        let Action::Snapshot { file, .. } = &step.action else { continue };
-        match format {
-            OutputFormat::Table => print(&format!("{}\n", file.display()))?,
-            OutputFormat::Json | OutputFormat::Jsonl => print_json(&Side::of(file))?,
+    for (_, figures) in &outcome.done {
+        let Some(file) = &figures.file else { continue };
+        if format == OutputFormat::Table {
+            print(&format!("{}\n", file.display()))?;
         }
+        let mut exit = outcome.exit;
         if drills {
-            return run_drill(file, OutputFormat::Table);
+            exit = run_drill(file, Some(format).filter(|f| *f == OutputFormat::Table))?;
+            if exit == Exit::Done
+                && let Some(Err(e)) = Side::of(file).map(|side| side.verified_as(file, "drill"))
+            {
+                eprintln!("etcdtop: {}: {e}", Side::path_of(file).display());
+            }
         }
+        // One document, of what is so in the end.
+        if format != OutputFormat::Table {
+            print_json(&Side::of(file))?;
+        }
+        return Ok(exit);
     }
     Ok(outcome.exit)
 }
@@ -146,7 +156,8 @@ fn folder_of(settings: &Settings, named: Option<&PathBuf>) -> PathBuf {
     named.cloned().unwrap_or_else(|| snapshot_dir(settings))
 }
 
-fn run_drill(file: &Path, format: OutputFormat) -> Result<Exit> {
+/// `format`: none where nothing is to be printed.
+fn run_drill(file: &Path, format: Option<OutputFormat>) -> Result<Exit> {
     let Some((snapshot, found)) = read(file, Depth::Verify) else { return Ok(Exit::Failed) };
     if !found.damages.is_empty() {
         tell(file, &found.damages);
@@ -172,7 +183,7 @@ fn run_drill(file: &Path, format: OutputFormat) -> Result<Exit> {
         }
         Ok(Ok(drilled)) => {
             match format {
-                OutputFormat::Table => {
+                Some(OutputFormat::Table) => {
                     let same = match (drilled.revision, drilled.keys) {
                         (Some(r), Some(keys)) => format!(
                             "revision {}, {} keys, the same hash",
@@ -183,7 +194,8 @@ fn run_drill(file: &Path, format: OutputFormat) -> Result<Exit> {
                     };
                     eprintln!("{}: etcd {} runs from it: {same}", file.display(), drilled.version);
                 }
-                OutputFormat::Json | OutputFormat::Jsonl => print_json(&drilled)?,
+                Some(OutputFormat::Json | OutputFormat::Jsonl) => print_json(&drilled)?,
+                None => {}
             }
             Ok(Exit::Done)
         }

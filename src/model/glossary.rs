@@ -11,6 +11,8 @@ pub enum Topic {
     Storage,
     /// Consensus.
     Raft,
+    /// Files that hold what a member held.
+    Snapshots,
 }
 
 /// One term.
@@ -89,6 +91,30 @@ pub static GLOSSARY: &[Entry] = &[
         threshold: "",
         etcdctl: "etcdctl get x -w json (header.revision)",
         topics: &[Topic::Storage],
+    },
+    Entry {
+        term: "snapshot, its revision",
+        meaning: "The member's whole file, as it was at one moment. It holds every change up to its revision: what was written later is lost by a restore. A follower's can be behind the leader's.",
+        source: "Maintenance.Snapshot: the file, then the SHA-256 of it",
+        threshold: "one every 1 to 24 h is common practice",
+        etcdctl: "etcdctl snapshot save FILE",
+        topics: &[Topic::Snapshots],
+    },
+    Entry {
+        term: "verified fast, full",
+        meaning: "fast: the checksum of the stream was right, and the ends, the branches and the newest revision were read back from the disk. full: every byte was, and everything that can be checked of a bbolt file and of etcd's buckets in it. A drill restores the file and starts that etcd: nothing else proves a backup.",
+        source: "the file, and the small JSON file beside it",
+        threshold: "",
+        etcdctl: "etcdutl snapshot status FILE (does not look at the checksum)",
+        topics: &[Topic::Snapshots],
+    },
+    Entry {
+        term: "page map",
+        meaning: "The file from its beginning to its end, a cell for so many pages. etcd writes a page anew wherever one is free, so what is in use is scattered; compaction leaves holes between, and the file does not shrink. A defragmentation writes what is in use one behind the other into a new file.",
+        source: "the bbolt pages of the file",
+        threshold: "",
+        etcdctl: "etcdctl defrag (what closes the holes)",
+        topics: &[Topic::Snapshots],
     },
     Entry {
         term: "term",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::gates;
 use super::plan::{Action, Verdict, Verify};
 use super::planner::Draft;
+use super::save::fits;
 use crate::model::units::{age, grouped};
 use crate::model::{MemberId, MemberView, Role};
 
@@ -83,12 +84,24 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// `prod-eu1-20261121T080000Z-rev1285023.db`: what sorts, and what a file system takes.
+    /// Whether the file has room.
+    fn space_check(&mut self, source: &MemberView, folder: &Path) {
+        let size = source.status.as_ref().and_then(|s| s.db_size);
+        let Some((free, size)) = self.s.free_space.zip(size) else { return };
+        let place = folder.display();
+        self.check(
+            fits(size, free),
+            format!("{free} free in {place}"),
+            Verdict::Block,
+            format!("{place} has {free} free, the snapshot takes {size}: make room, or set --snapshot-dir"),
+        );
+    }
+
+    /// `prod-eu1-20261121T080000Z.db`: what sorts, and what a file system takes.
     fn snapshot_name(&self) -> String {
         let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
         let cluster: String = self.s.cluster_name.chars().map(safe).collect();
-        let revision = self.s.view.revision.map_or(0, |r| r.0);
-        format!("{cluster}-{}-rev{revision}.db", self.s.view.at.strftime("%Y%m%dT%H%M%SZ"))
+        format!("{cluster}-{}.db", self.s.view.at.strftime("%Y%m%dT%H%M%SZ"))
     }
 
     pub(super) fn snapshot_step(
@@ -99,15 +112,15 @@ impl<'a> Draft<'a> {
         verify: Verify,
     ) {
         let Some(id) = source.id else { return };
-        let name = name.map_or_else(|| self.snapshot_name(), str::to_owned);
-        let file = folder.join(name);
+        let file = folder.join(name.map_or_else(|| self.snapshot_name(), str::to_owned));
         let etcdctl = format!("etcdctl snapshot save {} --endpoints={}", file.display(), self.endpoint(id));
         let size = source.status.as_ref().and_then(|s| s.db_size);
         let step = self.step(
-            Action::Snapshot { member: id, file, verify },
+            Action::Snapshot { member: id, file, numbered: name.is_none(), verify },
             format!("save a snapshot of {}", source.label()),
             etcdctl,
         );
         step.before = size;
+        self.space_check(source, folder);
     }
 }

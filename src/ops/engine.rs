@@ -13,7 +13,7 @@ use super::guard::Confirmed;
 use super::journal::{self, End, Entry, Figures, StepEnd};
 use super::outcome::Lost;
 use super::plan::{Action, AfterFailure, Plan, Step};
-use super::seam::{Called, Look, Record, World};
+use super::seam::{Called, Look, Record, Told, World};
 use crate::etcd::{Fault, Permit};
 use crate::model::{ClusterId, ClusterView, MemberId};
 
@@ -244,15 +244,15 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
             _ => None,
         };
         let took_ms = Some(u64::try_from(called.took.as_millis()).unwrap_or(u64::MAX));
-        let (end, took_ms, note) = match called.outcome {
-            Ok(note) => (StepEnd::Done, took_ms, note),
+        let (end, took_ms, told) = match called.outcome {
+            Ok(told) => (StepEnd::Done, took_ms, told),
             Err(fault) if fault.outcome_unknown() => {
                 let since = self.world.clock().saturating_sub(called.took);
                 let lost = Lost::new(&step.action, called.via, fault, since);
                 // How long it took nobody said.
-                (self.find_out(permit, i, step, &before, lost).await, None, None)
+                (self.find_out(permit, i, step, &before, lost).await, None, Told::default())
             }
-            Err(fault) => (StepEnd::Failed(fault.to_string()), took_ms, None),
+            Err(fault) => (StepEnd::Failed(fault.to_string()), took_ms, Told::default()),
         };
         let answered = Entry::StepAnswered { step: i + 1, end: &end, took_ms };
         self.write(self.world.now(), plan, answered).await?;
@@ -268,7 +268,8 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
             _ => self.world.look(Look::Status).await,
         };
         let size = |view: &ClusterView| view.member(step.action.member()?)?.status.as_ref()?.db_size;
-        let figures = Figures { before: size(&before), after: size(&after), took_ms, note };
+        let figures =
+            Figures { before: size(&before), after: size(&after), took_ms, note: told.note, file: told.file };
         self.step_ended(plan, i, step, &end, &figures).await?;
         if let Some(why) = cut {
             return Err(End::Cancelled(format!("{why}, in {}", step.title)));

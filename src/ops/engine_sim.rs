@@ -260,7 +260,7 @@ impl World for Sim {
                 let i = self.index(*member);
                 if self.view.members[i].state.answers() {
                     self.defragment(*member);
-                    Ok(None)
+                    Ok(Told::default())
                 } else {
                     deadline
                 }
@@ -270,13 +270,13 @@ impl World for Sim {
                 if self.view.members[i].state.serves() {
                     self.lead(Some(i));
                 }
-                Ok(None)
+                Ok(Told::default())
             }
             (_, Action::Disarm { .. }) => {
                 self.view.alarms.clear();
-                Ok(None)
+                Ok(Told::default())
             }
-            _ => Ok(None),
+            _ => Ok(Told::default()),
         };
         Called { via, took: Duration::from_secs(2), outcome }
     }
@@ -342,6 +342,7 @@ pub(super) fn carry_out(
         rates: &rates,
         last_snapshot: Some(noon()),
         snapshot_first: None,
+        free_space: None,
         busy: None,
         proof_key: "k",
     };

@@ -290,7 +290,12 @@ mod tests {
         let mut view = healthy(3);
         view.leader = None;
         view.members[0].state = MemberState::NoLeader;
-        let action = Action::Snapshot { member: id(&view, 0), file: "/x".into(), verify: Verify::Full };
+        let action = Action::Snapshot {
+            member: id(&view, 0),
+            file: "/x".into(),
+            numbered: false,
+            verify: Verify::Full,
+        };
         assert_eq!(before(cluster(), &action, &view), Go);
     }
 }

@@ -93,6 +93,9 @@ pub struct Figures {
     pub took_ms: Option<u64>,
     /// What else there is to tell, such as a file's name.
     pub note: Option<String>,
+    /// The file that it left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
 }
 
 /// One line.

@@ -110,6 +110,9 @@ pub enum Action {
         member: MemberId,
         /// The file.
         file: PathBuf,
+        /// The revision that it holds is put into its name when that is known: `x.db` becomes `x-rev1285023.db`.
+        #[serde(default)]
+        numbered: bool,
         /// How closely it is looked at before it gets its name.
         #[serde(default)]
         verify: Verify,

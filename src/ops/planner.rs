@@ -25,6 +25,8 @@ pub struct Situation<'a> {
     pub last_snapshot: Option<Timestamp>,
     /// A snapshot comes first, into this folder.
     pub snapshot_first: Option<&'a Path>,
+    /// What is free where snapshots go; none when that is not known.
+    pub free_space: Option<Bytes>,
     /// The operation that runs already, if one does.
     pub busy: Option<&'a str>,
     /// The key that proves a write.

@@ -16,15 +16,21 @@ use super::event::Progress;
 use super::landing::{Landed, Landing};
 use super::past::History;
 use super::plan::{Action, Verify};
+use super::seam::Told;
 use crate::etcd::{Connection, Fault};
 use crate::model::units::grouped;
-use crate::model::{Bytes, ClusterId, ClusterView, ForeignText, MemberId};
-use crate::snapshot::{Depth, Side, SideMember, Snapshot, examine, skim};
+use crate::model::{Bytes, ClusterId, ClusterView, ForeignText, MemberId, Revision};
+use crate::snapshot::{Depth, Side, SideMember, Snapshot, examine, free_space, remove_part, skim};
 
 /// A stream on which nothing comes for so long is broken.
 const STALL: Duration = Duration::from_secs(30);
 /// Free space that must be left beside the snapshot.
 const SPARE: u64 = 64 << 20;
+
+/// Whether a snapshot of this size has room, and leaves some.
+pub(super) fn fits(size: Bytes, free: Bytes) -> bool {
+    size.0.saturating_add(SPARE) <= free.0
+}
 
 /// Removes the part when it is dropped before it was kept.
 struct Part {
@@ -45,7 +51,18 @@ pub(super) fn disk(what: &str, path: &Path, e: &io::Error) -> Fault {
     Fault::Disk { reason: format!("{what} {}: {e}", path.display()) }
 }
 
-/// Saves a snapshot of the member behind `connection` to `file`; a line about it.
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The file.
+    pub file: &'a Path,
+    /// Its name is to tell the revision that it holds.
+    pub numbered: bool,
+    /// How closely it is looked at before it gets its name.
+    pub verify: Verify,
+}
+
+/// Saves a snapshot of the member behind `connection`; a line about it, and where it is.
 ///
 /// # Errors
 /// Why not; then nothing of it is left.
@@ -53,10 +70,10 @@ pub async fn save(
     connection: &Connection,
     view: &ClusterView,
     member: MemberId,
-    file: &Path,
-    verify: Verify,
+    wanted: Wanted<'_>,
     progress: &watch::Sender<Progress>,
-) -> Result<String, Fault> {
+) -> Result<Told, Fault> {
+    let Wanted { file, numbered, verify } = wanted;
     let m = view.member(member);
     let size = m.and_then(|m| m.status.as_ref()?.db_size);
     progress.send_replace(Progress::Bytes { done: Bytes(0), of: size, per_second: None });
@@ -91,7 +108,7 @@ pub async fn save(
         members: members.collect(),
     };
     let path = file.to_owned();
-    beside_the_runtime(move || name(part, &path, about, verify)).await
+    beside_the_runtime(move || name(part, &path, numbered, about, verify)).await
 }
 
 /// What is known of a snapshot when its stream has ended.
@@ -123,20 +140,23 @@ fn part_of(file: &Path) -> PathBuf {
     name.into()
 }
 
+fn never_over(file: &Path) -> Result<(), Fault> {
+    if !file.exists() {
+        return Ok(());
+    }
+    let reason = format!("{} exists already, and no snapshot is ever overwritten", file.display());
+    Err(Fault::Disk { reason })
+}
+
 /// Makes sure of the place, and opens the part.
 fn open(file: &Path, size: Option<Bytes>) -> Result<(Part, fs::File), Fault> {
     let folder = folder_of(file);
     fs::create_dir_all(folder).map_err(|e| disk("cannot create", folder, &e))?;
-    if file.exists() {
+    never_over(file)?;
+    let free = free_space(folder).map_err(|e| disk("cannot look at", folder, &e))?;
+    if let Some(size) = size.filter(|s| !fits(*s, free)) {
         return Err(Fault::Disk {
-            reason: format!("{} exists already, and no snapshot is ever overwritten", file.display()),
-        });
-    }
-    let free = rustix::fs::statvfs(folder).map_err(|e| disk("cannot look at", folder, &e.into()))?;
-    let free = free.f_bavail.saturating_mul(free.f_frsize);
-    if let Some(size) = size.filter(|s| s.0.saturating_add(SPARE) > free) {
-        return Err(Fault::Disk {
-            reason: format!("{} has {} free, the snapshot takes {size}", folder.display(), Bytes(free)),
+            reason: format!("{} has {free} free, the snapshot takes {size}", folder.display()),
         });
     }
     let mut part = Part { path: part_of(file), kept: false };
@@ -152,8 +172,15 @@ fn open(file: &Path, size: Option<Bytes>) -> Result<(Part, fs::File), Fault> {
     Ok((part, opened))
 }
 
+/// `x.db` as `x-rev1285023.db`.
+fn with_revision(file: &Path, revision: Revision) -> PathBuf {
+    let mut name = file.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("-rev{}.db", revision.0));
+    file.with_file_name(name)
+}
+
 /// Looks at a whole part, and gives it its name, with its side file; a line about it.
-fn name(part: Part, file: &Path, about: About, verify: Verify) -> Result<String, Fault> {
+fn name(part: Part, file: &Path, numbered: bool, about: About, verify: Verify) -> Result<Told, Fault> {
     // What etcd sent is what is on the disk, so what is wrong with it now was wrong in the member.
     let unfit =
         |why: String| Fault::Disk { reason: format!("what the member sent is no whole database: {why}") };
@@ -171,6 +198,8 @@ fn name(part: Part, file: &Path, about: About, verify: Verify) -> Result<String,
     if let Some(damage) = damages.first() {
         return Err(unfit(damage.to_string()));
     }
+    let file = &if numbered { with_revision(file, revision) } else { file.to_owned() };
+    never_over(file)?;
     let side = Side {
         file: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         sha256: about.sha256,
@@ -207,14 +236,15 @@ fn name(part: Part, file: &Path, about: About, verify: Verify) -> Result<String,
     let synced = fs::File::open(folder_of(file)).and_then(|f| f.sync_all());
     let word = synced.err().map_or_else(String::new, |e| format!(" (its folder could not be synced: {e})"));
     let keys = side.status.as_ref().map_or_else(String::new, |s| format!(", {} keys", grouped(s.total_key)));
-    Ok(format!(
+    let note = format!(
         "{} in {}, revision {}{keys}, SHA-256 {}, verified {}{word}",
         side.size,
         file.display(),
         grouped(u64::try_from(side.revision.0).unwrap_or_default()),
         &side.sha256[..12],
         side.verified
-    ))
+    );
+    Ok(Told { note: Some(note), file: Some(file.clone()) })
 }
 
 /// Removes the parts that interrupted operations have left, and nothing else: the journal names them, nobody writes them,
@@ -235,17 +265,27 @@ pub fn sweep(history: &History) -> Vec<String> {
     let mut removed = Vec::new();
     for file in files {
         let part = part_of(file);
-        let Ok(left) = fs::File::open(&part) else { continue };
-        let idle = rustix::fs::flock(&left, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
-        if idle && fs::remove_file(&part).is_ok() {
-            // A side file without its snapshot tells of nothing.
-            if !file.exists() {
-                let _ = fs::remove_file(Side::path_of(file));
-            }
+        if remove_part(&part, Duration::ZERO).unwrap_or(false) {
+            remove_lone_sides(file);
             removed.push(part.display().to_string());
         }
     }
     removed
+}
+
+/// Removes side files that were written before their snapshot got its name, and whose snapshot never did.
+fn remove_lone_sides(file: &Path) {
+    let stem = format!("{}-rev", file.file_stem().unwrap_or_default().to_string_lossy());
+    for entry in fs::read_dir(folder_of(file)).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        let of_it = name
+            .to_string_lossy()
+            .strip_prefix(&stem)
+            .is_some_and(|n| n.strip_suffix(".json").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())));
+        if of_it && !path.with_extension("db").exists() {
+            let _ = fs::remove_file(path);
+        }
+    }
 }
 
 fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! Where the engine ends and the world begins: what it acts on, and where it writes down what it is about to do. The real
 //! ones are [`super::world::Live`] and [`Journal`]; tests bring simulated ones.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,16 @@ pub struct Called {
     /// From sending to the answer or to giving up.
     pub took: Duration,
     /// What came of it, and what there is to tell.
-    pub outcome: Result<Option<String>, Fault>,
+    pub outcome: Result<Told, Fault>,
+}
+
+/// What there is to tell of a call that did what it should.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// In words.
+    pub note: Option<String>,
+    /// The file that it left.
+    pub file: Option<PathBuf>,
 }
 
 /// What the engine acts on.

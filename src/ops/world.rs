@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::event::Progress;
 use super::plan::Action;
 use super::save;
-use super::seam::{Called, Look, World};
+use super::seam::{Called, Look, Told, World};
 use crate::etcd::{Connection, Dialer, Fault, Permit};
 use crate::model::{Alarm, ClusterId, ClusterView, MemberId, MemberState, MemberView};
 use crate::poll::Handle;
@@ -107,25 +107,28 @@ impl Live {
         to: Connection,
         limit: Duration,
         progress: &watch::Sender<Progress>,
-    ) -> Result<Option<String>, Fault> {
+    ) -> Result<Told, Fault> {
         match action {
-            Action::Defragment { .. } => to.defragment(permit, limit).await.map(|()| None),
-            Action::Compact { revision } => to.compact(permit, *revision, limit).await.map(|()| None),
+            Action::Defragment { .. } => to.defragment(permit, limit).await.map(|()| Told::default()),
+            Action::Compact { revision } => {
+                to.compact(permit, *revision, limit).await.map(|()| Told::default())
+            }
             Action::MoveLeader { to: transferee, .. } => {
-                to.move_leader(permit, *transferee, SHORT).await.map(|()| None)
+                to.move_leader(permit, *transferee, SHORT).await.map(|()| Told::default())
             }
             Action::Disarm { .. } => {
                 for raised in self.raised(action) {
                     to.disarm(permit, raised.member, raised.kind, SHORT).await?;
                 }
-                Ok(None)
+                Ok(Told::default())
             }
             Action::ProveWrite { key } => {
                 to.prove_write(permit, key, SHORT).await?;
-                Ok(Some(format!("put and deleted {key}")))
+                Ok(Told { note: Some(format!("put and deleted {key}")), file: None })
             }
-            Action::Snapshot { member, file, verify } => {
-                save::save(&to, &self.poll.view(), *member, file, *verify, progress).await.map(Some)
+            Action::Snapshot { member, file, verify, numbered } => {
+                let wanted = save::Wanted { file, numbered: *numbered, verify: *verify };
+                save::save(&to, &self.poll.view(), *member, wanted, progress).await
             }
         }
     }
@@ -211,9 +214,11 @@ impl World for Live {
         progress: &watch::Sender<Progress>,
     ) -> Called {
         match way {
-            Way::Needless(why) => {
-                Called { via: None, took: Duration::ZERO, outcome: Ok(Some(why.to_owned())) }
-            }
+            Way::Needless(why) => Called {
+                via: None,
+                took: Duration::ZERO,
+                outcome: Ok(Told { note: Some(why.to_owned()), file: None }),
+            },
             Way::To(member, to) => {
                 let sent = self.clock();
                 let outcome = Box::pin(self.send(permit, action, *to, limit, progress)).await;

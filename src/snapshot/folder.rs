@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -120,7 +120,7 @@ pub fn retain(saved: &[Saved], keep: Keep) -> Vec<Fate<'_>> {
     for mut of_one in clusters.into_values() {
         of_one.sort_by_key(|i| std::cmp::Reverse(saved[*i].taken_at));
         if let Some(newest) = of_one.iter().find(|i| saved[**i].is_verified()) {
-            why.entry(*newest).or_default().push("the newest verified");
+            why.entry(*newest).or_default().push("newest verified");
         }
         for i in of_one.iter().take(keep.last as usize) {
             why.entry(*i).or_default().push("last");
@@ -145,6 +145,41 @@ pub fn retain(saved: &[Saved], keep: Keep) -> Vec<Fate<'_>> {
     saved.iter().enumerate().map(|(i, s)| (s, why.get(&i).map(|words| words.join(", ")))).collect()
 }
 
+/// What is free where a folder is, or is to be.
+///
+/// # Errors
+/// When the place cannot be looked at.
+pub fn free_space(folder: &Path) -> io::Result<Bytes> {
+    // A folder that will be made lies on the disk of the one above it.
+    let place = folder.ancestors().find(|p| p.exists()).unwrap_or(Path::new("."));
+    let found = rustix::fs::statvfs(place)?;
+    Ok(Bytes(found.f_bavail.saturating_mul(found.f_frsize)))
+}
+
+/// A part that was written within this time may still be written, by somebody who takes no lock.
+pub const YOUNG_PART: Duration = Duration::from_secs(60);
+
+/// Removes the part of a snapshot that is not whole, unless somebody has its lock or it was written within the time
+/// `young`; whether it was removed.
+///
+/// # Errors
+/// Why it could not be looked at or removed.
+pub fn remove_part(part: &Path, young: Duration) -> io::Result<bool> {
+    let left = fs::File::open(part)?;
+    let age = left.metadata()?.modified()?.elapsed().unwrap_or_default();
+    let idle = rustix::fs::flock(&left, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
+    if !idle || age < young {
+        return Ok(false);
+    }
+    fs::remove_file(part)?;
+    // A side file without its snapshot tells of nothing.
+    let snapshot = part.with_extension("");
+    if !snapshot.exists() {
+        let _ = fs::remove_file(Side::path_of(&snapshot));
+    }
+    Ok(true)
+}
+
 /// Removes a snapshot and its side file.
 ///
 /// # Errors
@@ -159,8 +194,6 @@ pub fn remove(snapshot: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;

@@ -7,10 +7,12 @@ use std::hash::{BuildHasher, RandomState};
 
 use serde::Serialize;
 
-use super::bolt::{ELEMENT, HEADER, Header, Kind};
+use super::bolt::{Header, Kind, PageId};
 use super::file::{Damage, Snapshot};
+use super::map::PageMap;
 use super::mvcc::{KeyValue, RevisionKey};
-use super::tree::{Leaf, Sink, Walk};
+use super::packed::Packed;
+use super::tree::{Leaf, Pages, Sink, Walk};
 use crate::model::{Bytes, Revision};
 
 /// Prefixes that are told apart; the rest is one: a database may have a million of them.
@@ -53,6 +55,9 @@ pub struct Inspected {
     pub largest: Vec<KeyFigures>,
     /// The keys with most changes.
     pub most_revised: Vec<KeyFigures>,
+    /// Where in the file its pages are in use.
+    #[serde(skip)]
+    pub map: PageMap,
 }
 
 /// A bucket.
@@ -140,6 +145,7 @@ pub fn inspect(snapshot: &Snapshot) -> Result<Inspected, Damage> {
     let hasher = RandomState::new();
     let keys = newest_changes(snapshot, &hasher);
     let walk = Walk::over(snapshot, false);
+    let branches = Pages::of(snapshot.pages());
     let mut found = Inspected {
         size: snapshot.used_size(),
         page_size: snapshot.meta().page_size.into(),
@@ -158,6 +164,7 @@ pub fn inspect(snapshot: &Snapshot) -> Result<Inspected, Damage> {
         };
         let make = || Contents {
             hasher: &hasher,
+            branches: &branches,
             keys: of_keys.then_some(&keys),
             found: Inspected::default(),
             bytes: 0,
@@ -189,7 +196,12 @@ pub fn inspect(snapshot: &Snapshot) -> Result<Inspected, Damage> {
         }
         found.buckets.push(figures);
     }
-    let used = (0..snapshot.pages()).filter(|p| walk.reached.has(super::bolt::PageId(*p))).count() as u64;
+    let used = (0..snapshot.pages()).filter(|p| walk.reached.has(PageId(*p))).count() as u64;
+    found.map = PageMap::of(snapshot.pages(), |p| match (walk.reached.has(p), branches.has(p)) {
+        (false, _) => None,
+        (true, true) => Some(Kind::Branch),
+        (true, false) => Some(if p.0 < 2 { Kind::Meta } else { Kind::Leaf }),
+    });
     found.free_pages = snapshot.pages() - used;
     let bytes_of = |pages: u64| Bytes(pages.saturating_mul(page_size as u64));
     found.in_use = bytes_of(used);
@@ -302,6 +314,8 @@ impl Sink for Changes<'_> {
 /// Second pass: a part of a bucket.
 struct Contents<'a> {
     hasher: &'a RandomState,
+    /// Takes the branches that are met.
+    branches: &'a Pages,
     /// The newest changes, in the bucket `key`.
     keys: Option<&'a Keys>,
     found: Inspected,
@@ -317,6 +331,11 @@ impl Sink for Contents<'_> {
     fn page(&mut self, header: &Header, used: usize) {
         let sum = self.pages.entry(header.kind().map_or("unknown", Kind::word)).or_default();
         *sum = (sum.0 + 1 + u64::from(header.overflow), sum.1 + used as u64);
+        if header.kind() == Some(Kind::Branch) {
+            for page in header.id.0..=header.id.0 + u64::from(header.overflow) {
+                self.branches.put(PageId(page));
+            }
+        }
     }
 
     fn leaf(&mut self, leaf: &Leaf<'_>) {
@@ -376,67 +395,6 @@ impl Contents<'_> {
     }
 }
 
-/// How many pages bbolt needs for elements that it writes in their order, as etcd's defragmentation does it: leaves are
-/// filled to nine tenths, with two elements at least, and a branch above counts their first keys.
-#[derive(Clone, Debug)]
-struct Packed {
-    page_size: usize,
-    /// Of the leaf that is being filled.
-    size: usize,
-    elements: usize,
-    leaves: u64,
-    /// Pages of leaves, those that belong to larger ones counted.
-    pages: u64,
-    branch_bytes: u64,
-    /// Of leaves that parts had begun to fill.
-    open_bytes: u64,
-}
-
-impl Packed {
-    const fn new(page_size: usize) -> Self {
-        Self { page_size, size: HEADER, elements: 0, leaves: 0, pages: 0, branch_bytes: 0, open_bytes: 0 }
-    }
-
-    fn put(&mut self, key: usize, value: usize) {
-        let element = ELEMENT + key + value;
-        // bbolt: two elements at least, then as many as fit in nine tenths.
-        if self.elements >= 2 && self.size + element > self.page_size / 10 * 9 {
-            self.close();
-        }
-        if self.elements == 0 {
-            self.branch_bytes += (ELEMENT + key) as u64;
-        }
-        self.size += element;
-        self.elements += 1;
-    }
-
-    fn close(&mut self) {
-        if self.elements > 0 {
-            self.leaves += 1;
-            self.pages += self.size.div_ceil(self.page_size) as u64;
-        }
-        (self.size, self.elements) = (HEADER, 0);
-    }
-
-    /// Puts a part behind this one. What it had begun to fill is filled by what comes next.
-    fn join(&mut self, part: &Self) {
-        self.leaves += part.leaves;
-        self.pages += part.pages;
-        self.branch_bytes += part.branch_bytes;
-        self.open_bytes += part.open_bytes + (part.size - HEADER) as u64;
-    }
-
-    /// The pages of a bucket, with its branches. A small one lies in the element of its name.
-    fn whole(&self) -> u64 {
-        let room = (self.page_size / 10 * 9) as u64;
-        let open = self.open_bytes + (self.size - HEADER) as u64;
-        if self.leaves == 0 && open <= (self.page_size / 4) as u64 {
-            return 0;
-        }
-        self.pages + open.div_ceil(room.max(1)) + self.branch_bytes.div_ceil(room.max(1))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -456,22 +414,5 @@ mod tests {
         ] {
             assert_eq!(prefix_of(key.as_bytes()), prefix, "{key}");
         }
-    }
-
-    #[test]
-    fn pages_are_filled_as_bbolt_fills_them() {
-        let mut packed = Packed::new(4096);
-        // 36 elements of 100 bytes with their headers are nine tenths of a page, less its own header.
-        for _ in 0..36 * 10 {
-            packed.put(20, 64);
-        }
-        let one = packed.clone();
-        packed.close();
-        assert_eq!((packed.leaves, one.elements), (10, 36));
-        // Two large values share a page that goes on.
-        let mut large = Packed::new(4096);
-        (0..4).for_each(|_| large.put(18, 9_000));
-        large.close();
-        assert_eq!((large.leaves, large.pages), (2, 10));
     }
 }

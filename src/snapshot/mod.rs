@@ -9,7 +9,9 @@ mod file;
 mod folder;
 mod hash;
 mod inspect;
+mod map;
 pub mod mvcc;
+mod packed;
 pub mod past_cache;
 mod reader;
 mod restore;
@@ -19,11 +21,12 @@ mod tree;
 
 pub use examine::{Depth, Examined, Status, examine};
 pub use file::{Check, Damage, Snapshot, SnapshotError, TRAILER};
-pub use folder::{Fate, Keep, Listing, Saved, list, remove, retain};
+pub use folder::{Fate, Keep, Listing, Saved, YOUNG_PART, free_space, list, remove, remove_part, retain};
 pub use hash::{compact_revision, hash_kv};
 pub use inspect::{BucketFigures, Inspected, KeyFigures, PageFigures, PrefixFigures, inspect};
+pub use map::{PageMap, Slot};
 pub use reader::Reader;
-pub use restore::{Wishes, plan as restore_plan};
+pub use restore::{RestoreLine, RestorePlan, Wishes, plan as restore_plan};
 pub use side::{Side, SideMember};
 pub use skim::{Skimmed, skim};
 

@@ -1,8 +1,10 @@
 //! How to bring a cluster back from a snapshot: the exact command for each member, what to look at before, and in which order
 //! services stop and start.
 
-use std::fmt::Write as _;
+use std::fmt;
 use std::path::Path;
+
+use serde::Serialize;
 
 use super::side::Side;
 
@@ -13,8 +15,10 @@ pub struct Wishes<'a> {
     pub data_dir: &'a str,
     /// `--initial-cluster-token`: a new one, so that no old member joins by mistake.
     pub token: &'a str,
-    /// Members as `name=peer url`; none: those of the side file.
+    /// Members as name and peer url, a member with several of them as often; none: those of the side file.
     pub members: Vec<(String, String)>,
+    /// The file has no checksum at its end: a raw `member/snap/db`.
+    pub raw: bool,
     /// Whether Kubernetes uses the cluster: its watchers and caches must notice.
     pub kubernetes: bool,
 }
@@ -28,95 +32,145 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// The plan, as text for people.
+/// A member's line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RestoreLine {
+    /// The member.
+    pub member: String,
+    /// What is run on its host.
+    pub command: String,
+}
+
+/// The plan, in the order in which it is followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RestorePlan {
+    /// What to look at and to do before anything stops.
+    pub before: Vec<String>,
+    /// What stops, in this order.
+    pub stop: Vec<String>,
+    /// One line for each member, each on its own host.
+    pub restore: Vec<RestoreLine>,
+    /// What to know about those lines.
+    pub notes: Vec<String>,
+    /// What starts, in this order.
+    pub start: Vec<String>,
+}
+
+/// Makes the plan.
 ///
 /// # Errors
 /// What is missing to make one.
-pub fn plan(file: &Path, side: Option<&Side>, wishes: &Wishes<'_>) -> Result<String, String> {
-    let known = side.map(|s| s.members.as_slice()).unwrap_or_default();
-    let voters = known.iter().filter(|m| !m.learner && !m.name.is_empty());
-    let members: Vec<(String, String)> = if wishes.members.is_empty() {
-        voters.filter_map(|m| Some((m.name.clone(), m.peer_urls.first()?.clone()))).collect()
-    } else {
-        wishes.members.clone()
-    };
+pub fn plan(file: &Path, side: Option<&Side>, wishes: &Wishes<'_>) -> Result<RestorePlan, String> {
+    let members = members(side, wishes);
     if members.is_empty() {
         return Err("no members are known: the snapshot has no side file; name them with --initial-cluster m1=https://10.0.0.1:2380,...".into());
     }
-    let cluster: Vec<_> = members.iter().map(|(name, url)| format!("{name}={url}")).collect();
-    let cluster = cluster.join(",");
-    let file_text = quoted(&file.display().to_string());
-    let mut out = String::new();
-    let mut line = |text: String| {
-        let _ = writeln!(out, "{text}");
-    };
-    line("Before".into());
-    line(format!("  1. etcdtop snapshot verify {file_text}"));
-    if let Some(side) = side {
-        let keys = side.status.as_ref().map_or_else(String::new, |s| format!(" with {} keys", s.total_key));
-        line(format!(
-            "  2. It holds revision {}{keys}, taken {}: what was written later is lost.",
-            side.revision.0,
-            side.taken_at.strftime("%Y-%m-%d %H:%M:%S UTC")
-        ));
-    } else {
-        line("  2. etcdtop snapshot status tells its revision: what was written later is lost.".into());
-    }
-    line(format!(
-        "  3. {} on each host is kept aside, not deleted: it is the way back. The new data goes to {}.",
-        "The old data folder", wishes.data_dir
-    ));
-    line(format!(
-        "  4. Copy the file to each of the {} hosts, and compare its sha256sum there.",
-        members.len()
-    ));
-    line(String::new());
-    line("Stop".into());
-    if wishes.kubernetes {
-        line("  5. Every kube-apiserver (move its manifest out of /etc/kubernetes/manifests), so that nothing writes.".into());
-    } else {
-        line("  5. Every client that writes.".into());
-    }
-    line(
-        "  6. etcd on every host. All of them: a member that goes on with old data is another cluster."
-            .into(),
+    let urls = members.iter().flat_map(|(name, urls)| urls.iter().map(move |url| format!("{name}={url}")));
+    let cluster = quoted(&urls.collect::<Vec<_>>().join(","));
+    let (path, data_dir) = (quoted(&file.display().to_string()), quoted(wishes.data_dir));
+    let holds = side.map_or_else(
+        || "etcdtop snapshot status tells its revision: what was written later is lost.".to_owned(),
+        |side| {
+            let keys =
+                side.status.as_ref().map_or_else(String::new, |s| format!(" with {} keys", s.total_key));
+            let taken = side.taken_at.strftime("%Y-%m-%d %H:%M:%S UTC");
+            format!(
+                "It holds revision {}{keys}, taken {taken}: what was written later is lost.",
+                side.revision.0
+            )
+        },
     );
-    line(String::new());
-    line("Restore, each line on its own host".into());
-    for (name, url) in &members {
-        let mut command = format!(
-            "  etcdutl snapshot restore {file_text} --name={} --initial-cluster={} --initial-cluster-token={} --initial-advertise-peer-urls={} --data-dir={}",
+    let mut more = String::new();
+    let mut notes = Vec::new();
+    if wishes.raw {
+        more += " --skip-hash-check";
+        notes.push("--skip-hash-check, because the file has no checksum at its end: etcdtop snapshot verify --raw looks at everything else.".to_owned());
+    }
+    if wishes.kubernetes {
+        more += " --bump-revision=1000000000 --mark-compacted";
+        notes.push("--bump-revision and --mark-compacted are in etcdutl 3.6 and late 3.5: without them controllers go on with what they remember.".to_owned());
+    }
+    let command = |(name, urls): &(String, Vec<String>)| RestoreLine {
+        member: name.clone(),
+        command: format!(
+            "etcdutl snapshot restore {path} --name={} --initial-cluster={cluster} --initial-cluster-token={} --initial-advertise-peer-urls={} --data-dir={data_dir}{more}",
             quoted(name),
-            quoted(&cluster),
             quoted(wishes.token),
-            quoted(url),
-            quoted(wishes.data_dir)
-        );
-        if side.is_none() {
-            // etcdutl checks the trailer; a raw db file has none.
-            command.push_str("  # --skip-hash-check for a raw member/snap/db");
+            quoted(&urls.join(","))
+        ),
+    };
+    let kubernetes = |yes: &str, no: &str| if wishes.kubernetes { yes.to_owned() } else { no.to_owned() };
+    Ok(RestorePlan {
+        before: vec![
+            format!("etcdtop snapshot verify {path}, and best etcdtop snapshot drill {path}"),
+            holds,
+            format!(
+                "The old data folder on each host is kept aside, not deleted: it is the way back. The new data goes to {data_dir}."
+            ),
+            format!("Copy the file to each of the {} hosts, and compare its sha256sum there.", members.len()),
+        ],
+        stop: vec![
+            kubernetes(
+                "Every kube-apiserver (move its manifest out of /etc/kubernetes/manifests), so that nothing writes.",
+                "Every client that writes.",
+            ),
+            "etcd on every host. All of them: a member that goes on with old data is another cluster.".into(),
+        ],
+        restore: members.iter().map(command).collect(),
+        notes,
+        start: vec![
+            format!(
+                "etcd on every host, with --data-dir={data_dir} and the same --initial-cluster; the first ones wait for a majority."
+            ),
+            "etcdtop health: one leader, every member answers, writes go through.".into(),
+            kubernetes(
+                "Every kube-apiserver, then restart controller-manager, scheduler and kubelets: they hold newer revisions in memory.",
+                "The clients.",
+            ),
+        ],
+    })
+}
+
+/// Each member with its peer urls. A learner is not restored: it is added again later.
+fn members(side: Option<&Side>, wishes: &Wishes<'_>) -> Vec<(String, Vec<String>)> {
+    if wishes.members.is_empty() {
+        let known = side.map(|s| s.members.as_slice()).unwrap_or_default();
+        let voters = known.iter().filter(|m| !m.learner && !m.name.is_empty() && !m.peer_urls.is_empty());
+        return voters.map(|m| (m.name.clone(), m.peer_urls.clone())).collect();
+    }
+    let mut members: Vec<(String, Vec<String>)> = Vec::new();
+    for (name, url) in &wishes.members {
+        match members.iter_mut().find(|(n, _)| n == name) {
+            Some((_, urls)) => urls.push(url.clone()),
+            None => members.push((name.clone(), vec![url.clone()])),
         }
-        if wishes.kubernetes {
-            command.push_str(" --bump-revision=1000000000 --mark-compacted");
+    }
+    members
+}
+
+impl fmt::Display for RestorePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut number = 0;
+        let mut steps = |f: &mut fmt::Formatter<'_>, title: &str, lines: &[String]| {
+            writeln!(f, "{title}")?;
+            for line in lines {
+                number += 1;
+                writeln!(f, "  {number}. {line}")?;
+            }
+            writeln!(f)
+        };
+        steps(f, "Before", &self.before)?;
+        steps(f, "Stop", &self.stop)?;
+        writeln!(f, "Restore, each line on its own host")?;
+        for line in &self.restore {
+            writeln!(f, "  {}", line.command)?;
         }
-        line(command);
+        for note in &self.notes {
+            writeln!(f, "  ({note})")?;
+        }
+        writeln!(f)?;
+        steps(f, "Start", &self.start)
     }
-    if wishes.kubernetes {
-        line("  (--bump-revision and --mark-compacted are in etcdutl 3.6 and late 3.5: without them controllers go on with what they remember.)".into());
-    }
-    line(String::new());
-    line("Start".into());
-    line(format!(
-        "  7. etcd on every host, with --data-dir={} and the same --initial-cluster; the first ones wait for a majority.",
-        wishes.data_dir
-    ));
-    line("  8. etcdtop health: one leader, every member answers, writes go through.".into());
-    if wishes.kubernetes {
-        line("  9. Every kube-apiserver, then restart controller-manager, scheduler and kubelets: they hold newer revisions in memory.".into());
-    } else {
-        line("  9. The clients.".into());
-    }
-    Ok(out)
 }
 
 #[cfg(test)]
@@ -124,7 +178,13 @@ mod tests {
     use super::*;
 
     fn wishes() -> Wishes<'static> {
-        Wishes { data_dir: "/var/lib/etcd-restored", token: "t1", members: Vec::new(), kubernetes: false }
+        Wishes {
+            data_dir: "/var/lib/etcd-restored",
+            token: "t1",
+            members: Vec::new(),
+            raw: false,
+            kubernetes: false,
+        }
     }
 
     #[test]
@@ -135,16 +195,21 @@ mod tests {
 
     #[test]
     fn each_member_gets_its_line_quoted_where_it_must_be() {
+        let member = |name: &str, url: &str| (name.to_owned(), url.to_owned());
         let members = vec![
-            ("m1".to_owned(), "https://a:2380".to_owned()),
-            ("it's".to_owned(), "https://b:2380".to_owned()),
+            member("m1", "https://a:2380"),
+            member("it's", "https://b:2380"),
+            member("m1", "https://c:2380"),
         ];
-        let wishes = Wishes { members, kubernetes: true, ..wishes() };
-        let text = plan(Path::new("/back up/x.db"), None, &wishes).unwrap();
-        assert!(
-            text.contains("restore '/back up/x.db' --name=m1 --initial-cluster='m1=https://a:2380,it'\\''s=https://b:2380' --initial-cluster-token=t1 --initial-advertise-peer-urls=https://a:2380 --data-dir=/var/lib/etcd-restored"),
-            "{text}"
+        let wishes = Wishes { members, kubernetes: true, raw: true, ..wishes() };
+        let made = plan(Path::new("/back up/x.db"), None, &wishes).unwrap();
+        assert_eq!(made.restore.len(), 2);
+        assert_eq!(
+            made.restore[0].command,
+            "etcdutl snapshot restore '/back up/x.db' --name=m1 --initial-cluster='m1=https://a:2380,m1=https://c:2380,it'\\''s=https://b:2380' --initial-cluster-token=t1 --initial-advertise-peer-urls=https://a:2380,https://c:2380 --data-dir=/var/lib/etcd-restored --skip-hash-check --bump-revision=1000000000 --mark-compacted"
         );
-        assert_eq!(text.matches("--mark-compacted").count(), 3, "{text}");
+        // Nothing of a line is a comment to the shell.
+        assert!(made.restore.iter().all(|l| !l.command.contains('#')), "{made}");
+        assert!(made.to_string().contains("  8. etcdtop health"), "{made}");
     }
 }

@@ -57,6 +57,21 @@ impl Side {
         snapshot.with_extension("json")
     }
 
+    /// Writes down that the snapshot was looked at more closely since.
+    ///
+    /// # Errors
+    /// Why it could not be written; the old one is there then.
+    pub fn verified_as(mut self, snapshot: &Path, how: &str) -> std::io::Result<()> {
+        how.clone_into(&mut self.verified);
+        let path = Self::path_of(snapshot);
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut new = tempfile::NamedTempFile::new_in(folder)?;
+        serde_json::to_writer_pretty(&mut new, &self)?;
+        new.as_file().sync_all()?;
+        new.persist(path)?;
+        Ok(())
+    }
+
     /// That of a snapshot, if there is one that can be read.
     #[must_use]
     pub fn of(snapshot: &Path) -> Option<Self> {

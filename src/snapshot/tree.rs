@@ -22,7 +22,7 @@ const TOLD: usize = 100;
 pub(super) struct Pages(Vec<AtomicU64>);
 
 impl Pages {
-    fn of(count: u64) -> Self {
+    pub(super) fn of(count: u64) -> Self {
         Self((0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
     }
 

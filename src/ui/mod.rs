@@ -36,6 +36,7 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
             overlays::palette::draw(state, &mut canvas, body, input, *chosen);
         }
         Some(Overlay::Plan(dialog)) => overlays::plan::draw(state, &mut canvas, body, dialog),
+        Some(Overlay::Prune(prune)) => overlays::prune::draw(state, &mut canvas, body, prune),
         Some(Overlay::Leave) => overlays::plan::leave(state, &mut canvas, body),
         Some(Overlay::Explain { scroll }) => overlays::explain::draw(state, &mut canvas, body, *scroll),
         None => {}
@@ -60,6 +61,7 @@ pub fn most_scroll(state: &State) -> u16 {
         Some(Overlay::Plan(dialog)) => {
             overlays::plan::most_scroll(dialog, &theme, &Glyphs::of(state.look.ascii), body)
         }
+        Some(Overlay::Prune(prune)) => overlays::prune::most_scroll(prune, body),
         Some(Overlay::Palette { .. } | Overlay::Leave) => 0,
         None => screens::most_scroll(state, &theme, &Glyphs::of(state.look.ascii), body),
     }

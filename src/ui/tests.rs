@@ -17,6 +17,8 @@ use crate::model::{
 };
 use crate::testing::{healthy, with_state};
 
+mod shelf;
+
 fn state(views: &[ClusterView]) -> State {
     let access =
         Access { name: "prod-eu1".into(), origin: "context prod-eu1".into(), read_only: None, lab: false };
@@ -226,7 +228,7 @@ fn operations() {
         before: Some(Bytes(438 << 20)),
         after: Some(Bytes(281 << 20)),
         took_ms: Some(2_100),
-        note: None,
+        ..Figures::default()
     };
     for event in [
         OpEvent::Began { step: 0, at: clock },
@@ -376,10 +378,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
     /// Any size, any view, any fixture: no panic, and nothing outside.
     #[test]
-    fn no_size_panics(width in 0_u16..260, height in 0_u16..80, fixture in 0..FIXTURES.len(), keys in "[12347?:e/pjG]{0,6}", ascii: bool) {
+    fn no_size_panics(width in 0_u16..260, height in 0_u16..80, fixture in 0..FIXTURES.len(), keys in "[123467?:e/pjGP]{0,6}", ascii: bool) {
         let mut s = state(&FIXTURES[fixture].1());
         s.look.ascii = ascii;
         s.size = (width, height);
+        if ascii {
+            shelf::fill(&mut s);
+        }
         for key in keys.chars() {
             update(&mut s, Msg::Key(Key::parse(&key.to_string()).unwrap()));
         }

@@ -123,6 +123,8 @@ pub(super) struct Glyphs {
     pub(super) in_use: &'static str,
     pub(super) reclaimable: &'static str,
     pub(super) free: &'static str,
+    /// A third, two thirds, and more of a cell.
+    pub(super) shades: [&'static str; 3],
     /// Eighths of a cell, from nothing to full; ASCII has three levels.
     pub(super) levels: &'static [&'static str],
     pub(super) dot: &'static str,
@@ -150,6 +152,7 @@ impl Glyphs {
                 in_use: "#",
                 reclaimable: "=",
                 free: ".",
+                shades: [":", "-", "="],
                 levels: &[" ", "_", "_", "-", "-", "=", "=", "#", "#"],
                 dot: "|",
                 corners: ["+", "+", "+", "+"],
@@ -172,6 +175,7 @@ impl Glyphs {
                 in_use: "█",
                 reclaimable: "▒",
                 free: "·",
+                shades: ["░", "▒", "▓"],
                 levels: &[" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
                 dot: "·",
                 corners: ["┌", "┐", "└", "┘"],

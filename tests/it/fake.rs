@@ -105,3 +105,32 @@ async fn what_is_no_etcd_is_said_to_be_none() {
         task.abort();
     }
 }
+
+/// A stream that is no snapshot: each way is named, and nothing is left of any.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_no_snapshot_is_refused() {
+    let digest = |bytes: &[u8]| ring::digest::digest(&ring::digest::SHA256, bytes).as_ref().to_vec();
+    let (some, other) = (vec![7_u8; 32 << 10], vec![8_u8; 32 << 10]);
+    let cases = [
+        (vec![], false, "without its checksum"),
+        (vec![some.clone(), other.clone()], false, "without its checksum"),
+        (vec![some.clone(), digest(&other)], false, "does not match what the member sent"),
+        (vec![some.clone(), digest(&some)], false, "no whole database"),
+        (vec![some.clone()], true, "no answer within 30 s"),
+    ];
+    let running = cases.map(|(snapshot, snapshot_stalls, words)| async move {
+        let fake = Fake::start(Script { snapshot, snapshot_stalls, ..script() }).await;
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("snapshots");
+        let place = format!("{}/", folder.display());
+        let (address, state) = (fake.address.clone(), home.path().join("state").display().to_string());
+        let output = tokio::task::spawn_blocking(move || {
+            let args = ["snapshot", "save", &place, "--endpoints", &address];
+            crate::cli::run_with(&args, &[("XDG_STATE_HOME", &state)])
+        });
+        let output = output.await.unwrap();
+        assert!(output.code == 1 && output.err.contains(words), "{words}: {}", output.all());
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "{words}");
+    });
+    futures_util::future::join_all(running).await;
+}

@@ -14,8 +14,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lab", &["etcd", "snapshot", "model"]),
     // What an operation goes by is what the screens show: the same poll.
     ("ops", &["etcd", "poll", "snapshot", "model"]),
-    ("app", &["config", "diagnose", "ops", "poll", "model"]),
-    ("ui", &["app", "config", "ops", "poll", "model"]),
+    ("app", &["config", "diagnose", "model", "ops", "poll", "snapshot"]),
+    ("ui", &["app", "config", "model", "ops", "poll", "snapshot"]),
     ("term", &["app"]),
     ("cli", &["app", "config", "diagnose", "etcd", "lab", "model", "ops", "poll", "snapshot", "term", "ui"]),
 ];

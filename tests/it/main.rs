@@ -12,5 +12,6 @@ mod house;
 mod matrix;
 mod operating;
 mod ops;
+mod shelf;
 mod snapshot;
 mod support;

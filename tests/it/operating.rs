@@ -16,10 +16,10 @@ use crate::support::pty::Pty;
 use crate::support::wait_for;
 
 /// A place for the journal and for snapshots, and a cluster to work on.
-struct Desk {
+pub struct Desk {
     home: TempDir,
-    cluster: TestCluster,
-    endpoints: String,
+    pub cluster: TestCluster,
+    pub endpoints: String,
     proxy: Option<Proxy>,
     // Last: what runs on it is dropped before.
     runtime: tokio::runtime::Runtime,
@@ -34,12 +34,12 @@ impl Desk {
     }
 
     /// Three members of a version.
-    fn with(version: &str) -> Self {
+    pub fn with(version: &str) -> Self {
         Self::of(Spec { version: Some(version.into()), ..Spec::default() })
     }
 
     /// One member, behind a proxy.
-    fn behind_a_proxy(version: &str) -> Self {
+    pub fn behind_a_proxy(version: &str) -> Self {
         let mut this = Self::of(Spec { members: 1, version: Some(version.into()), ..Spec::default() });
         let to = this.cluster.members()[0].client.raw().trim_start_matches("http://").to_owned();
         let proxy = this.runtime.block_on(Proxy::to(to));
@@ -48,16 +48,16 @@ impl Desk {
         this
     }
 
-    fn set(&self, fault: Fault) {
+    pub fn set(&self, fault: Fault) {
         self.proxy.as_ref().unwrap().set(fault);
     }
 
-    fn env(&self) -> [(&'static str, String); 2] {
+    pub fn env(&self) -> [(&'static str, String); 2] {
         let home = self.home.path().display().to_string();
         [("XDG_STATE_HOME", home.clone()), ("XDG_DATA_HOME", home)]
     }
 
-    fn etcdtop(&self) -> Pty {
+    pub fn etcdtop(&self) -> Pty {
         let env = self.env();
         let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
         Pty::with_env(120, 40, &["--endpoints", &self.endpoints], &env)
@@ -108,11 +108,11 @@ impl Desk {
         journals.next().map_or_else(String::new, |j| std::fs::read_to_string(j).unwrap())
     }
 
-    fn snapshots(&self) -> PathBuf {
+    pub fn snapshots(&self) -> PathBuf {
         self.home.path().join("etcdtop/snapshots")
     }
 
-    fn saved(&self) -> Vec<String> {
+    pub fn saved(&self) -> Vec<String> {
         let folder = std::fs::read_dir(self.snapshots()).into_iter().flatten().flatten();
         folder.map(|e| e.file_name().to_string_lossy().into_owned()).collect()
     }
@@ -122,7 +122,7 @@ impl Desk {
     }
 
     /// Waits until a part of a snapshot has this many bytes.
-    fn wait_for_part(&self, bytes: u64) {
+    pub fn wait_for_part(&self, bytes: u64) {
         wait_for("a part", || {
             let mut parts = std::fs::read_dir(self.snapshots()).ok()?.flatten();
             parts

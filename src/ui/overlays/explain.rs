@@ -14,6 +14,7 @@ const fn topic(screen: Screen) -> Topic {
         Screen::Overview | Screen::Timeline | Screen::Operations => Topic::Cluster,
         Screen::Member => Topic::Member,
         Screen::Storage => Topic::Storage,
+        Screen::Snapshots => Topic::Snapshots,
         Screen::Raft => Topic::Raft,
     }
 }

@@ -4,3 +4,4 @@ pub(super) mod explain;
 pub(super) mod help;
 pub(super) mod palette;
 pub(super) mod plan;
+pub(super) mod prune;

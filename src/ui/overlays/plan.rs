@@ -9,7 +9,7 @@ use tui_input::Input;
 use crate::app::State;
 use crate::app::dialog::{Dialog, Focus};
 use crate::model::units::age;
-use crate::ops::plan::{Request, Verdict};
+use crate::ops::plan::{Request, Verdict, Verify};
 use crate::ui::canvas::{Canvas, below, pad, row, width, wrap};
 use crate::ui::theme::{Glyphs, Theme};
 
@@ -121,6 +121,16 @@ fn options(dialog: &Dialog, canvas: &mut Canvas<'_>, line: Rect) {
             (Focus::MoveLeader, Request::Defragment { move_leader, .. }) => {
                 format!("{} move the leader first", tick(*move_leader))
             }
+            (Focus::Source, _) => {
+                let m = dialog.source();
+                let of = m.map_or_else(String::new, |m| format!("{} ({})", m.label(), m.role.word()));
+                format!("{} of {of}", canvas.glyphs.cursor)
+            }
+            (Focus::Verify, Request::Snapshot { verify, .. }) => format!(
+                "{} verify {}",
+                canvas.glyphs.cursor,
+                if *verify == Verify::Full { "every byte" } else { "ends and branches" }
+            ),
             (Focus::SnapshotFirst, _) => format!("{} snapshot first", tick(dialog.snapshot_first)),
             (Focus::Keep, _) => {
                 x = canvas.text(line, x, "keep the last ", theme.dim);
@@ -144,7 +154,14 @@ fn name(dialog: &Dialog, canvas: &mut Canvas<'_>, line: Rect) {
 }
 
 /// An input line with its cursor; the column after it.
-fn input(canvas: &mut Canvas<'_>, line: Rect, x: u16, input: &Input, focused: bool, columns: u16) -> u16 {
+pub(super) fn input(
+    canvas: &mut Canvas<'_>,
+    line: Rect,
+    x: u16,
+    input: &Input,
+    focused: bool,
+    columns: u16,
+) -> u16 {
     let theme = canvas.theme;
     let ellipsis = canvas.glyphs.ellipsis;
     let before: String = input.value().chars().take(input.cursor()).collect();
@@ -171,7 +188,9 @@ fn buttons(dialog: &Dialog, canvas: &mut Canvas<'_>, line: Rect, since: Option<D
     let x = canvas.text(line, x + 2, "[ Run it ]", run);
     let old =
         since.filter(|s| s.as_secs() >= 10).map(|s| format!("as of {} ago: esc, then open it anew", age(s)));
-    let hint = old.or_else(|| dialog.not_yet());
+    let toggles =
+        matches!(dialog.focus, Focus::Source | Focus::Verify | Focus::MoveLeader | Focus::SnapshotFirst);
+    let hint = toggles.then(|| "space changes it".to_owned()).or(old).or_else(|| dialog.not_yet());
     let hint = hint.unwrap_or_else(|| "tab moves, enter presses, esc cancels".into());
     canvas.text(line, x + 3, &hint, theme.dim);
 }

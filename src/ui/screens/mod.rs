@@ -4,6 +4,7 @@ mod member;
 mod operations;
 mod overview;
 mod raft;
+mod snapshots;
 mod storage;
 mod timeline;
 
@@ -23,6 +24,7 @@ pub(super) fn most_scroll(state: &State, theme: &Theme, glyphs: &Glyphs, area: R
         Screen::Operations => {
             u16::try_from(state.changes.past.operations.len().saturating_sub(1)).unwrap_or(u16::MAX)
         }
+        Screen::Snapshots => snapshots::most_scroll(state, theme, glyphs, area),
         Screen::Overview | Screen::Storage | Screen::Raft => 0,
     }
 }
@@ -50,6 +52,7 @@ pub(super) const TABLE: &[View] = &[
     View { id: Screen::Storage, title: "Storage", draw: storage::draw },
     View { id: Screen::Raft, title: "Raft", draw: raft::draw },
     View { id: Screen::Operations, title: "Operations", draw: operations::draw },
+    View { id: Screen::Snapshots, title: "Snapshots", draw: snapshots::draw },
     View { id: Screen::Timeline, title: "Timeline", draw: timeline::draw },
 ];
 

@@ -55,18 +55,27 @@ fn views(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let theme = canvas.theme;
     let rule = canvas.glyphs.rule.repeat(usize::from(area.width));
     canvas.text(area, 0, &rule, theme.rule);
+    let titles: Vec<_> = screens::TABLE
+        .iter()
+        .map(|screen| {
+            let keys = state.keymap.keys(ActionId::Show(screen.id));
+            let key = keys.first().map(ToString::to_string).unwrap_or_default();
+            (screen.id, format!(" {key} {}", screen.title))
+        })
+        .collect();
+    // Air between them where there is room.
+    let needed = titles.iter().map(|(_, t)| width(t) + 1).sum::<u16>() + 1;
+    let air = if needed <= area.width { " " } else { "" };
     let mut x = 1;
-    for screen in screens::TABLE {
-        let keys = state.keymap.keys(ActionId::Show(screen.id));
-        let key = keys.first().map(ToString::to_string).unwrap_or_default();
-        let open = screen.id == state.screen;
-        let style = if open { theme.badge } else { theme.dim };
-        x = canvas.text(area, x, &format!(" {key} {} ", screen.title), style);
+    for (id, title) in &titles {
+        let style = if *id == state.screen { theme.badge } else { theme.dim };
+        x = canvas.text(area, x, &format!("{title}{air}"), style);
     }
     if state.screen == Screen::Overview {
         return;
     }
-    let back = " esc overview ";
+    let inside = state.screen == Screen::Snapshots && state.shelf.opened.is_some();
+    let back = if inside { " esc folder " } else { " esc overview " };
     if x + width(back) + 2 < area.width {
         canvas.right(Rect { width: area.width - 1, ..area }, back, theme.dim);
     }

@@ -114,6 +114,9 @@ fn facts(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
             .map_or_else(String::new, |r| format!(" +{}/s", rounded(r)));
         facts.push(format!("rev {}{rate}", grouped(u64::try_from(revision.0).unwrap_or_default())));
     }
+    if let Some(snapshot) = last_snapshot(state) {
+        facts.push(snapshot);
+    }
     // Of a cluster that cannot be reached nothing is known: it may well take writes.
     if view.ever_answered() && view.outage() != Some(Outage::Unreachable) {
         let writes = if state.verdict.kind.takes_writes() { "takes writes" } else { "no writes" };
@@ -134,6 +137,20 @@ fn facts(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         }
         x = canvas.text(area, x, fact, theme.dim);
     }
+}
+
+/// `last snapshot 6 h ago, verified`: of this cluster, in the folder; none while nobody knows.
+fn last_snapshot(state: &State) -> Option<String> {
+    let (cluster, Some(Ok(_))) = (state.view.cluster_id?, &state.shelf.listing) else { return None };
+    let Some(newest) = state.shelf.newest(cluster) else { return Some("no snapshot here".into()) };
+    let old = Duration::try_from(state.now.duration_since(newest.taken_at)).unwrap_or_default();
+    let word = if state.shelf.trusted(newest) { "verified" } else { "not verified" };
+    Some(format!("snapshot {} ago, {word}", coarse(old)))
+}
+
+/// An age that does not count seconds: it stands in a line that is always on screen.
+fn coarse(old: Duration) -> String {
+    if old < Duration::from_secs(60) { "less than 1 min".into() } else { age(old) }
 }
 
 /// `polled 15 s ago, every 1 min`, when it is not every second.

@@ -1,5 +1,6 @@
 //! An etcd that says what it is told to say: what a real one rarely does.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use etcd_client::proto::{
     PbSnapshotResponse, PbStatusRequest, PbStatusResponse,
 };
 use tokio::net::TcpListener;
+use tokio_stream::{Stream, StreamExt};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
@@ -24,6 +26,10 @@ pub struct Script {
     pub members: Option<Result<PbMemberListResponse, Status>>,
     /// Before each answer.
     pub pause: Duration,
+    /// The messages of a snapshot.
+    pub snapshot: Vec<Vec<u8>>,
+    /// After those it says nothing more, and does not end.
+    pub snapshot_stalls: bool,
 }
 
 /// A header that every reply carries.
@@ -95,9 +101,15 @@ impl PbMaintenanceService for Service {
     async fn hash_kv(&self, _: Request<PbHashKvRequest>) -> Reply<PbHashKvResponse> {
         not_scripted()
     }
-    type SnapshotStream = tokio_stream::Empty<Result<PbSnapshotResponse, Status>>;
+    type SnapshotStream = Pin<Box<dyn Stream<Item = Result<PbSnapshotResponse, Status>> + Send>>;
     async fn snapshot(&self, _: Request<PbSnapshotRequest>) -> Reply<Self::SnapshotStream> {
-        not_scripted()
+        let message = |blob| Ok(PbSnapshotResponse { blob, ..PbSnapshotResponse::default() });
+        let said = tokio_stream::iter(self.0.snapshot.clone()).map(message);
+        Ok(Response::new(if self.0.snapshot_stalls {
+            Box::pin(said.chain(tokio_stream::pending()))
+        } else {
+            Box::pin(said)
+        }))
     }
     async fn move_leader(&self, _: Request<PbMoveLeaderRequest>) -> Reply<PbMoveLeaderResponse> {
         not_scripted()
