@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -139,7 +139,7 @@ impl Cluster {
     /// # Errors
     /// No etcd on this machine, no place for the folder, or a member that does not come up (with the end of its log).
     pub async fn start(spec: &Spec) -> Result<Self, LabError> {
-        Self::start_from(spec, |_| Ok(()), Duration::from_secs(60)).await
+        Self::start_from(spec, async |_| Ok(()), Duration::from_secs(60)).await
     }
 
     /// The same from data that `prepare` brings into each member's place.
@@ -148,7 +148,7 @@ impl Cluster {
     /// The same, or what `prepare` says.
     pub async fn start_from(
         spec: &Spec,
-        prepare: impl Fn(&Place<'_>) -> Result<(), String>,
+        prepare: impl AsyncFn(&Place<'_>) -> Result<(), String>,
         patience: Duration,
     ) -> Result<Self, LabError> {
         let count = if spec.members == 0 { 3 } else { spec.members };
@@ -181,7 +181,7 @@ impl Cluster {
                 initial: &initial.join(","),
                 token: TOKEN,
             };
-            prepare(&place).map_err(LabError::Restore)?;
+            prepare(&place).await.map_err(LabError::Restore)?;
             let mut args = vec![
                 format!("--name={name}"),
                 format!("--data-dir={}", data.display()),
@@ -311,13 +311,7 @@ impl Cluster {
             .append(true)
             .open(member.log_path())
             .map_err(failed("cannot open a member's log"))?;
-        let mut command = if let Some(launcher) = launcher {
-            let mut command = Command::new(launcher);
-            command.arg(super::MEMBER_ARGUMENT).arg(std::process::id().to_string()).arg(etcd);
-            command
-        } else {
-            Command::new(etcd)
-        };
+        let mut command = process::mortal(launcher.as_deref(), &etcd);
         // A process group of its own: Ctrl-C in the terminal is meant for etcdtop, not for the members.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let errors = log.try_clone().map_err(failed("cannot open a member's log"))?;

@@ -1,12 +1,12 @@
 //! A backup that was never restored is a hope: brings a real etcd up from a snapshot, on its own, and compares.
 
-use std::process::Command;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use super::binaries::{Binaries, BinariesError};
 use super::cluster::{Cluster, LabError, Place, Spec};
+use super::process;
 use crate::etcd::{Dialer, Fault};
 use crate::model::Revision;
 use crate::snapshot::{Snapshot, Status, compact_revision, hash_kv};
@@ -75,8 +75,8 @@ pub async fn drill(
     let etcdutl = binaries.etcdutl.clone().ok_or_else(|| {
         DrillError::Restore(format!("there is no etcdutl beside {}", binaries.etcd.display()))
     })?;
-    let restore = |place: &Place<'_>| {
-        let mut command = Command::new(&etcdutl);
+    let restore = async |place: &Place<'_>| {
+        let mut command = process::mortal(launcher.as_deref(), &etcdutl);
         command.args(["snapshot", "restore"]).arg(snapshot.path());
         command.arg(format!("--data-dir={}", place.data.display()));
         command.arg(format!("--name={}", place.name));
@@ -86,14 +86,13 @@ pub async fn drill(
         if snapshot.trailer().is_none() {
             command.arg("--skip-hash-check=true");
         }
-        let output = command.output().map_err(|e| e.to_string())?;
-        if output.status.success() {
-            return Ok(());
+        match process::run(command).await {
+            Ok((ended, _)) if ended.success() => Ok(()),
+            Ok((_, errors)) => Err(errors.lines().last().unwrap_or("no reason given").to_owned()),
+            Err(e) => Err(e.to_string()),
         }
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        Err(errors.lines().last().unwrap_or("no reason given").to_owned())
     };
-    let spec = Spec { members: 1, launcher, binaries: Some(binaries), ..Spec::default() };
+    let spec = Spec { members: 1, launcher: launcher.clone(), binaries: Some(binaries), ..Spec::default() };
     let cluster = Cluster::start_from(&spec, restore, READY).await.map_err(|e| match e {
         LabError::Restore(why) => DrillError::Restore(why),
         other => DrillError::Lab(other),

@@ -5,9 +5,10 @@
 //! then becomes etcd. The kernel watches the *thread* that started the child: that thread lives as long as we do.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,45 @@ pub(super) fn spawn(command: Command) -> io::Result<Child> {
         .send((command, reply))
         .map_err(|_| io::Error::other("the thread that starts processes is gone"))?;
     outcome.recv().map_err(|_| io::Error::other("the thread that starts processes is gone"))?
+}
+
+/// A command for a program that dies with us, by way of `launcher`, which is this program.
+pub(super) fn mortal(launcher: Option<&Path>, program: &Path) -> Command {
+    let Some(launcher) = launcher else { return Command::new(program) };
+    let mut command = Command::new(launcher);
+    command.arg(super::MEMBER_ARGUMENT).arg(std::process::id().to_string()).arg(program);
+    command
+}
+
+/// A child that is killed when nobody waits for it any more.
+struct Awaited(Child);
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs a program that tells little to its end; how it ended, and what it wrote as errors.
+pub(super) async fn run(mut command: Command) -> io::Result<(ExitStatus, String)> {
+    // Ctrl-C in the terminal is meant for etcdtop.
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = Awaited(spawn(command)?);
+    let ended = loop {
+        if let Some(ended) = child.0.try_wait()? {
+            break ended;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let mut errors = String::new();
+    if let Some(mut stderr) = child.0.stderr.take() {
+        let mut bytes = Vec::new();
+        stderr.read_to_end(&mut bytes)?;
+        errors = String::from_utf8_lossy(&bytes).into_owned();
+    }
+    Ok((ended, errors))
 }
 
 /// Sends a signal to a child that has not been reaped.

@@ -1,15 +1,19 @@
 //! The folder of snapshots: from the command line and on the dashboard, with snapshots of a real cluster.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::cli::{Output, json as stdout_json, run_with};
 use crate::operating::Desk;
+use crate::support::cluster::program;
 use crate::support::operate::fill;
+use crate::support::process::{alive, children, send};
 use crate::support::proxy::Fault;
+use crate::support::wait_for;
 
 /// etcdtop without a terminal, at home on the desk.
 fn run(desk: &Desk, args: &[&str]) -> Output {
@@ -173,4 +177,47 @@ fn a_stream_whose_member_is_gone_is_given_up() {
         assert!(output.err.contains("the connection broke"), "{}", output.all());
     });
     assert!(desk.saved().is_empty(), "{:?}", desk.saved());
+}
+
+/// The scratch folders of labs and drills of a process.
+fn scratch(below: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(below).unwrap().flatten().map(|e| e.path()).collect()
+}
+
+/// However a drill ends, in the middle of the restore or with its etcd up: no process stays, and no folder for longer than
+/// to the next drill.
+#[test]
+fn a_drill_leaves_nothing() {
+    let desk = Desk::with("3.6");
+    fill(&desk.cluster, 64, 1, 512);
+    let file = save(&desk, "fast");
+    let place = tempfile::tempdir().unwrap();
+    let start = || {
+        Command::new(program())
+            .args(["snapshot", "drill", file.to_str().unwrap()])
+            .env("TMPDIR", place.path())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let runs = |pid: i32, name: &'static str| {
+        let of = |child: &i32| std::fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
+        wait_for(name, || children(pid).into_iter().find(|c| of(c).trim() == name))
+    };
+    for (name, signal) in
+        [("etcdutl", Signal::KILL), ("etcdutl", Signal::INT), ("etcd", Signal::KILL), ("etcd", Signal::TERM)]
+    {
+        let mut drill = start();
+        let pid = i32::try_from(drill.id()).unwrap();
+        let child = runs(pid, name);
+        send(pid, signal);
+        let ended = drill.wait().unwrap();
+        assert!(!ended.success(), "{name} {signal:?}");
+        wait_for("the end of the child", || (!alive(child)).then_some(()));
+        let left = scratch(place.path());
+        // Who was killed cannot clean up: the next one does.
+        assert_eq!(left.len(), usize::from(signal == Signal::KILL), "{name} {signal:?}: {left:?}");
+    }
+    assert!(start().wait().unwrap().success());
+    assert_eq!(scratch(place.path()), Vec::<PathBuf>::new());
 }

@@ -86,6 +86,7 @@ async fn agrees_with_etcdutl(version: &str) {
     assert!(ours["totalKey"].as_u64() < ours["totalEntries"].as_u64(), "{ours}");
     cluster.etcdctl(&["compact", "15"]);
     agrees(&save("compacted.db", &[]), &format!("{version}, compacted"));
+    every_bucket_has_something(&cluster).await;
     for args in [&["user", "add", "root:pw"][..], &["role", "add", "r"], &["auth", "enable"]] {
         if args[0] == "auth" {
             if version == "3.4" {
@@ -104,6 +105,49 @@ async fn agrees_with_etcdutl(version: &str) {
     assert!(shown.all().contains("raw db file, no checksum"), "{}", shown.all());
     let shown = run(&["snapshot", "verify", copy.to_str().unwrap(), "--raw"]);
     assert!(shown.code == 0 && shown.all().contains("no checksum at its end: a raw"), "{}", shown.all());
+}
+
+/// Trees of several pages in more buckets than that of the keys: leases, roles, and a member that was there once.
+async fn every_bucket_has_something(cluster: &TestCluster) {
+    let mut client = etcd_client::Client::connect([cluster.endpoints_text()], None).await.unwrap();
+    for i in 0..400 {
+        client.lease_grant(3_600 + i, None).await.unwrap();
+        client.role_add(format!("role-{i}-with-a-name-as-long-as-those-of-teams-are")).await.unwrap();
+    }
+    let learner = cluster.etcdctl(&["member", "add", "once", "--learner", "--peer-urls=http://127.0.0.1:1"]);
+    let id = learner.split_whitespace().nth(1).unwrap();
+    cluster.etcdctl(&["member", "remove", id]);
+}
+
+/// A million puts of ten thousand keys, some of them gone in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_million_changes_are_counted_as_etcdutl_counts_them() {
+    const PUTS: usize = 1_000_000;
+    let cluster =
+        TestCluster::start(Spec { members: 1, version: Some("3.7".into()), ..Spec::default() }).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for worker in 0..8_usize {
+        let endpoint = cluster.endpoints_text();
+        tasks.spawn(async move {
+            let mut client = etcd_client::Client::connect([endpoint], None).await.unwrap();
+            for batch in (worker..PUTS / 100).step_by(8) {
+                let key = |i: usize| format!("/k/{:05}", (batch * 7_919 + i) % 10_000);
+                let puts: Vec<_> =
+                    (0..100).map(|i| etcd_client::TxnOp::put(key(i), format!("{batch}"), None)).collect();
+                client.txn(etcd_client::Txn::new().and_then(puts)).await.unwrap();
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    cluster.etcdctl(&["del", "--prefix", "/k/000"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("million.db");
+    cluster.etcdctl(&["snapshot", "save", file.to_str().unwrap()]);
+    let ours = agrees(&file, "a million changes");
+    assert_eq!(ours["totalKey"], json!(9_900), "{ours}");
+    assert!(ours["totalEntries"].as_u64().unwrap() > PUTS as u64, "{ours}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
