@@ -188,7 +188,7 @@ async fn ours(cluster: &Cluster, poll: &Poll, move_leader: bool) -> Result<Measu
         rates: &rates,
         last_snapshot: Some(view.at),
         snapshot_first: None,
-        free_space: None,
+        place: None,
         busy: None,
         proof_key: "k",
     };

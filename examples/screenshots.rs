@@ -28,6 +28,11 @@ impl Session {
         command.args(args);
         command.env("TERM", "xterm-256color");
         command.env("TZ", "UTC");
+        // Snapshots and journals of what is shown here are nobody's.
+        for place in ["XDG_DATA_HOME", "XDG_STATE_HOME"] {
+            command
+                .env(place, std::env::temp_dir().join(format!("etcdtop-screenshots-{}", std::process::id())));
+        }
         command.env_remove("NO_COLOR");
         let child = pair.slave.spawn_command(command)?;
         drop(pair.slave);
@@ -219,6 +224,16 @@ fn main() -> Result<()> {
         s.wait(title, 5)?;
         s.shoot(&folder, &format!("{name}-120x40"))?;
     }
+    s.keys("s")?;
+    s.wait("[ Run it ]", 5)?;
+    s.keys("\x1b[Z\r")?;
+    s.wait(": done", 60)?;
+    s.keys("6")?;
+    s.wait("full", 10)?;
+    s.shoot(&folder, "snapshots-120x40")?;
+    s.keys("\r")?;
+    s.wait("Who fills it", 10)?;
+    s.shoot(&folder, "snapshot-120x40")?;
     s.keys("1?")?;
     s.wait("Moving about", 5)?;
     s.shoot(&folder, "help-120x40")?;

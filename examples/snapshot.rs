@@ -113,7 +113,7 @@ async fn main() -> Result<()> {
     for _ in 0..3 {
         for old in [&theirs, &mine] {
             let _ = std::fs::remove_file(old);
-            let _ = std::fs::remove_file(Path::new(old).with_extension("json"));
+            let _ = std::fs::remove_file(etcdtop::snapshot::Side::path_of(Path::new(old)));
         }
         saves[0].push(run(&etcdctl, &["--endpoints", &endpoint, "snapshot", "save", &theirs], &[])?);
         let save = |how: &str, to: &str| {
@@ -121,7 +121,7 @@ async fn main() -> Result<()> {
         };
         saves[1].push(save("fast", &mine)?);
         std::fs::remove_file(&mine)?;
-        std::fs::remove_file(Path::new(&mine).with_extension("json"))?;
+        std::fs::remove_file(etcdtop::snapshot::Side::path_of(Path::new(&mine)))?;
         saves[2].push(save("full", &mine)?);
     }
     let mut warm: [Vec<Run>; 3] = Default::default();

@@ -91,6 +91,7 @@ pub(crate) fn listing() -> Listing {
         let side = cluster.map(|cluster| Side {
             file: name.to_owned(),
             sha256: "5f2b8c0e9d".repeat(7)[..64].to_owned(),
+            file_sha256: None,
             size: Bytes(294_912_000),
             cluster_id: Some(ClusterId(cluster)),
             taken_from: MemberId(0x8e9e_05c5_2164_694d),
@@ -111,7 +112,7 @@ pub(crate) fn listing() -> Listing {
         });
         let problem = side.is_none().then(|| "never verified here: it has no side file".to_owned());
         let path = format!("/var/lib/etcdtop/{name}").into();
-        Saved { path, size: Bytes(294_912_032), taken_at: hours(old), side, problem }
+        Saved { path, size: Bytes(294_912_032), taken_at: hours(old), side, problem, stamp: (0, 0, 0) }
     };
     Listing {
         saved: vec![

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use tui_input::{Input, InputRequest};
 
 use super::key::{Key, KeyCode};
-use crate::model::{Bytes, ClusterView, MemberId, MemberView};
+use crate::model::{ClusterView, MemberId, MemberView};
 use crate::ops::plan::{Action, Keep, Plan, PlanId, Request, Verify};
 use crate::ops::planner::{self, Situation};
+use crate::snapshot::Place;
 
 /// Where the keys go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +59,8 @@ pub struct Frozen {
     pub rates: BTreeMap<MemberId, f64>,
     /// When the last snapshot was saved.
     pub last_snapshot: Option<Timestamp>,
-    /// What is free where snapshots go.
-    pub free_space: Option<Bytes>,
+    /// Where snapshots go, or why they cannot.
+    pub place: Option<Result<Place, String>>,
     /// What runs already.
     pub busy: Option<String>,
     /// Where snapshots go.
@@ -313,7 +314,7 @@ fn make(request: &Request, frozen: &Frozen, snapshot_first: bool) -> Result<Plan
             rates: &frozen.rates,
             last_snapshot: frozen.last_snapshot,
             snapshot_first: snapshot_first.then_some(frozen.snapshots.as_path()),
-            free_space: frozen.free_space,
+            place: frozen.place.as_ref(),
             busy: frozen.busy.as_deref(),
             proof_key: &frozen.proof_key,
         },

@@ -208,7 +208,7 @@ pub(super) fn open(state: &mut State, id: ActionId) {
             Some(format!("{}, in another etcdtop ({holder})", past.title))
         }),
         snapshots: state.changes.snapshots.clone(),
-        free_space: state.shelf.free,
+        place: state.shelf.place.clone(),
         proof_key: state.changes.proof_key.clone(),
         continues: (id == ActionId::GoOn)
             .then(|| state.changes.past.open().map(|p| p.plan.clone()))

@@ -10,7 +10,8 @@ use super::key::{Key, KeyCode};
 use super::shelf::Work;
 use super::state::{Overlay, State};
 use super::update::Effect;
-use crate::snapshot::{Fate, Keep, Listing, retain};
+use crate::model::Bytes;
+use crate::snapshot::{Keep, Listing, Saved, retain};
 
 /// Where the keys go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ const USUAL: [&str; 4] = ["3", "0", "7", "4"];
 #[derive(Clone, Debug)]
 pub struct Prune {
     listing: Listing,
+    /// Why each snapshot stays; none: it goes. Made anew when something was typed, not for each frame.
+    fates: Vec<Option<String>>,
     /// When it was opened.
     pub at: Timestamp,
     /// How many of each kind stay.
@@ -45,7 +48,9 @@ pub struct Prune {
 impl Prune {
     pub(super) fn of(listing: Listing, at: Timestamp) -> Self {
         let counts = USUAL.map(|n| Input::new(n.to_owned()));
-        Self { listing, at, counts, focus: Focus::Cancel, scroll: 0 }
+        let mut this = Self { listing, fates: Vec::new(), at, counts, focus: Focus::Cancel, scroll: 0 };
+        this.decide();
+        this
     }
 
     /// What is asked to stay; none while something is no number.
@@ -55,13 +60,18 @@ impl Prune {
         Some(Keep { last: last?, hourly: hourly?, daily: daily?, weekly: weekly? })
     }
 
-    /// Each snapshot, and why it stays; while it is not known what is to stay, all do.
+    /// Says of each snapshot whether it goes; while it is not known what is to stay, none does.
+    fn decide(&mut self) {
+        self.fates = match self.keep().filter(|keep| !keep.is_nothing()) {
+            Some(keep) => retain(&self.listing.saved, keep).into_iter().map(|(_, why)| why).collect(),
+            None => vec![Some("not said yet".to_owned()); self.listing.saved.len()],
+        };
+    }
+
+    /// Each snapshot, and why it stays.
     #[must_use]
-    pub fn fates(&self) -> Vec<Fate<'_>> {
-        match self.keep().filter(|keep| !keep.is_nothing()) {
-            Some(keep) => retain(&self.listing.saved, keep),
-            None => self.listing.saved.iter().map(|s| (s, Some("not said yet".to_owned()))).collect(),
-        }
+    pub fn fates(&self) -> impl ExactSizeIterator<Item = (&Saved, Option<&str>)> {
+        self.listing.saved.iter().zip(&self.fates).map(|(s, why)| (s, why.as_deref()))
     }
 
     /// Parts that interrupted snapshots have left.
@@ -70,11 +80,11 @@ impl Prune {
         &self.listing.parts
     }
 
-    /// Snapshots that go.
+    /// How many go, and their bytes.
     #[must_use]
-    pub fn going(&self) -> Vec<PathBuf> {
-        let fates = self.fates();
-        fates.into_iter().filter(|(_, why)| why.is_none()).map(|(s, _)| s.path.clone()).collect()
+    pub fn going(&self) -> (usize, Bytes) {
+        let going = self.fates().filter(|(_, why)| why.is_none());
+        going.fold((0, Bytes(0)), |(n, bytes), (s, _)| (n + 1, Bytes(bytes.0 + s.size.0)))
     }
 
     /// Why it cannot be run as it stands.
@@ -83,7 +93,7 @@ impl Prune {
         match self.keep() {
             None => Some("how many are to stay?"),
             Some(keep) if keep.is_nothing() => Some("keep at least one of something"),
-            Some(_) if self.going().is_empty() && self.parts().is_empty() => Some("nothing would go"),
+            Some(_) if self.going().0 == 0 && self.parts().is_empty() => Some("nothing would go"),
             Some(_) => None,
         }
     }
@@ -102,6 +112,7 @@ impl Prune {
             && let Some(count) = self.counts.get_mut(i)
         {
             count.handle(request);
+            self.decide();
         }
     }
 }
@@ -121,14 +132,18 @@ pub(super) fn in_dialog(state: &mut State, key: Key) -> Vec<Effect> {
         (KeyCode::Enter, Focus::Run) if burst => {
             state.say("that came as fast as a paste: press enter again", true);
         }
+        (KeyCode::Enter, Focus::Run) if state.access.read_only.is_some() => {
+            state.say("read-only: nothing is removed", true);
+        }
         (KeyCode::Enter, Focus::Run) => {
             if let Some(why) = prune.not_yet() {
                 state.say(why, true);
                 return Vec::new();
             }
-            let (snapshots, parts) = (prune.going(), prune.parts().to_vec());
+            let fates = prune.fates().map(|(s, why)| (s.clone(), why.map(str::to_owned))).collect();
+            let parts = prune.parts().to_vec();
             state.overlay = None;
-            return vec![Effect::Shelf(Work::Remove { snapshots, parts })];
+            return vec![Effect::Shelf(Work::Remove { fates, parts })];
         }
         _ => {
             if let Some(request) = super::update::edit(key) {

@@ -9,7 +9,7 @@ use super::prune::Prune;
 use super::state::{Overlay, Screen, State};
 use super::update::Effect;
 use crate::model::{Bytes, ClusterId};
-use crate::snapshot::{Inspected, Listing, Saved};
+use crate::snapshot::{Inspected, Listing, Place, Saved};
 
 /// What is done with files, beside the loop.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,10 +20,10 @@ pub enum Work {
     Inspect(PathBuf),
     /// Check everything that can be checked.
     Verify(PathBuf),
-    /// Remove snapshots, and parts that nobody writes.
+    /// Remove what may go, and parts that nobody writes.
     Remove {
-        /// Snapshots.
-        snapshots: Vec<PathBuf>,
+        /// Each snapshot, and why it stays; none: it goes.
+        fates: Vec<(Saved, Option<String>)>,
         /// Parts.
         parts: Vec<PathBuf>,
     },
@@ -32,8 +32,8 @@ pub enum Work {
 /// What came of it.
 #[derive(Clone, Debug)]
 pub enum News {
-    /// What lies in the folder, and what is free there.
-    Listed(Result<Listing, String>, Option<Bytes>),
+    /// What lies in the folder, and what is free there or why nothing can be saved.
+    Listed(Result<Listing, String>, Result<Place, String>),
     /// What a snapshot holds, or why it cannot be told.
     Inspected(PathBuf, Contents),
     /// Everything that is wrong with a snapshot; empty: nothing.
@@ -61,8 +61,8 @@ pub struct Look {
 pub struct Shelf {
     /// What lies there; none: not read yet.
     pub listing: Option<Result<Listing, String>>,
-    /// What is free there.
-    pub free: Option<Bytes>,
+    /// What is free there, or why nothing can be saved.
+    pub place: Option<Result<Place, String>>,
     /// The selected snapshot.
     pub selected: Option<PathBuf>,
     /// The one that is open, and what it holds; none while it is read.
@@ -113,6 +113,9 @@ impl Shelf {
     /// The rows that a filter lets through, as indices into [`Self::saved`].
     #[must_use]
     pub fn rows(&self, needle: &str) -> Vec<usize> {
+        if needle.is_empty() {
+            return (0..self.saved().len()).collect();
+        }
         let needle = needle.to_lowercase();
         let name = |s: &Saved| s.path.to_string_lossy().to_lowercase();
         let saved = self.saved().iter().enumerate();
@@ -139,7 +142,7 @@ pub(super) fn unavailable(state: &State) -> Option<&'static str> {
     if state.screen != Screen::Snapshots {
         return Some("select a snapshot in the view of snapshots first");
     }
-    state.selected_snapshot().is_none().then_some("there is no snapshot")
+    state.shelf.saved().is_empty().then_some("there is no snapshot")
 }
 
 /// Why nothing can be removed now.
@@ -199,7 +202,14 @@ pub(super) fn verify(state: &mut State) -> Vec<Effect> {
 /// Opens the dialog that says what may go.
 pub(super) fn prune(state: &mut State) {
     if let Some(Ok(listing)) = &state.shelf.listing {
-        let prune = Prune::of(listing.clone(), state.clock);
+        // What was found wrong since outweighs what was found then.
+        let mut listing = listing.clone();
+        for saved in &mut listing.saved {
+            if let Some(damage) = state.shelf.look(saved).and_then(|look| look.damages.first()) {
+                saved.problem = Some(format!("damaged: {damage}"));
+            }
+        }
+        let prune = Prune::of(listing, state.clock);
         state.overlay = Some(Overlay::Prune(Box::new(prune)));
     }
 }
@@ -207,9 +217,9 @@ pub(super) fn prune(state: &mut State) {
 /// Takes what came of the work.
 pub(super) fn on_news(state: &mut State, news: News) -> Vec<Effect> {
     match news {
-        News::Listed(listing, free) => {
+        News::Listed(listing, place) => {
             state.shelf.listing = Some(listing);
-            state.shelf.free = free;
+            state.shelf.place = Some(place);
         }
         News::Inspected(path, found) => {
             // Who closed it meanwhile does not want it any more.

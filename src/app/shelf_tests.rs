@@ -16,7 +16,7 @@ fn state() -> State {
     let view = Arc::new(healthy(3));
     let mut s = State::new(view, Access::default(), look, Keymap::default(), Duration::from_secs(1));
     s.size = (120, 40);
-    update(&mut s, Msg::Shelf(News::Listed(Ok(listing()), Some(Bytes(1 << 40)))));
+    update(&mut s, Msg::Shelf(News::Listed(Ok(listing()), Ok(Place { free: Bytes(1 << 40) }))));
     s
 }
 
@@ -26,7 +26,9 @@ fn press(s: &mut State, keys: &str) -> Vec<Effect> {
 
 fn removed(effects: &[Effect]) -> Option<(usize, usize)> {
     effects.iter().find_map(|e| match e {
-        Effect::Shelf(Work::Remove { snapshots, parts }) => Some((snapshots.len(), parts.len())),
+        Effect::Shelf(Work::Remove { fates, parts }) => {
+            Some((fates.iter().filter(|(_, why)| why.is_none()).count(), parts.len()))
+        }
         _ => None,
     })
 }
@@ -41,7 +43,7 @@ fn the_selection_stays_with_the_file() {
     let mut new = grown.saved[0].clone();
     new.path = "/var/lib/etcdtop/newer.db".into();
     grown.saved.insert(0, new);
-    update(&mut s, Msg::Shelf(News::Listed(Ok(grown), None)));
+    update(&mut s, Msg::Shelf(News::Listed(Ok(grown), Err("full".into()))));
     assert_eq!(s.shelf.saved()[s.selected_snapshot().unwrap()].path, chosen);
     // The member that was selected is another matter.
     assert_eq!(s.selected_row(), Some(0));
@@ -111,8 +113,22 @@ fn the_dialog_is_about_what_was_there_when_it_opened() {
     press(&mut s, "6 P tab backspace 1 tab tab backspace 0 tab backspace 0 tab");
     let mut other = listing();
     other.saved.remove(1);
-    update(&mut s, Msg::Shelf(News::Listed(Ok(other), None)));
+    update(&mut s, Msg::Shelf(News::Listed(Ok(other), Err("full".into()))));
     let effects = press(&mut s, "enter");
-    let Some(Effect::Shelf(Work::Remove { snapshots, .. })) = effects.last() else { panic!("{effects:?}") };
-    assert_eq!(snapshots, &[listing().saved[1].path.clone()]);
+    let Some(Effect::Shelf(Work::Remove { fates, .. })) = effects.last() else { panic!("{effects:?}") };
+    let going: Vec<_> = fates.iter().filter(|(_, why)| why.is_none()).map(|(s, _)| &s.path).collect();
+    assert_eq!(going, [&listing().saved[1].path]);
+}
+
+#[test]
+fn what_was_found_damaged_here_keeps_nobody_else_out() {
+    let mut s = state();
+    press(&mut s, "6");
+    let newest = s.shelf.saved()[0].path.clone();
+    update(&mut s, Msg::Shelf(News::Verified(newest.clone(), vec!["trailer: another".into()])));
+    let effects = press(&mut s, "P tab backspace 1 tab tab backspace 0 tab backspace 0 tab enter");
+    let Some(Effect::Shelf(Work::Remove { fates, .. })) = effects.last() else { panic!("{effects:?}") };
+    let older = fates.iter().find(|(s, _)| s.path == listing().saved[1].path).unwrap();
+    assert_eq!(older.1.as_deref(), Some("newest verified, last"));
+    assert!(fates.iter().any(|(s, why)| s.path == newest && why.is_none()));
 }

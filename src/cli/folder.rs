@@ -14,9 +14,12 @@ use super::connect::{print, print_json};
 use super::exit::Exit;
 use super::table::table;
 use crate::config::OutputFormat;
+use crate::model::text::printable;
 use crate::model::units::{age, grouped};
 use crate::model::{Bytes, ClusterId, Revision};
-use crate::snapshot::{Keep, Saved, Side, Snapshot, Wishes, inspect, list, remove, restore_plan, retain};
+use crate::snapshot::{
+    Keep, Listing, Saved, Side, Snapshot, Wishes, besides, inspect, list, prune, restore_plan, retain,
+};
 
 /// What a folder keeps.
 #[derive(Args, Clone, Copy, Debug)]
@@ -74,16 +77,24 @@ impl<'a> Row<'a> {
             number(self.revision.and_then(|r| u64::try_from(r.0).ok())),
             number(self.keys),
             self.size.to_string(),
-            self.problem.or(self.verified).unwrap_or("-").to_owned(),
-            self.file.clone(),
+            printable(self.problem.or(self.verified).unwrap_or("-")).into_owned(),
+            printable(&self.file).into_owned(),
         ]
     }
 }
 
 const HEAD: [&str; 6] = ["AGE", "REVISION", "KEYS", "SIZE", "VERIFIED", "FILE"];
 
-pub(super) fn run_list(folder: &Path, format: OutputFormat) -> Result<Exit> {
-    let found = list(folder).map_err(|e| eyre!("{}: {e}", folder.display()))?;
+/// `named`: somebody said which folder; the usual one need not be there.
+pub(super) fn run_list(folder: &Path, named: bool, format: OutputFormat) -> Result<Exit> {
+    let found = match list(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && !named => Listing::default(),
+        Err(e) => {
+            eprintln!("etcdtop: {}: {e}", folder.display());
+            return Ok(Exit::Failed);
+        }
+        Ok(found) => found,
+    };
     let rows: Vec<_> = found.saved.iter().map(Row::of).collect();
     match format {
         OutputFormat::Table if rows.is_empty() => eprintln!("etcdtop: no snapshot in {}", folder.display()),
@@ -121,7 +132,7 @@ pub(super) fn run_prune(
     let fates = retain(&found.saved, keep);
     let rows: Vec<_> =
         fates.iter().map(|(s, why)| Row { fate: Some(fate(why.as_deref())), ..Row::of(s) }).collect();
-    let going: Vec<&Saved> = fates.iter().filter(|(_, why)| why.is_none()).map(|(s, _)| *s).collect();
+    let going = fates.iter().filter(|(_, why)| why.is_none()).count();
     match format {
         OutputFormat::Table => {
             let now = Timestamp::now();
@@ -140,24 +151,27 @@ pub(super) fn run_prune(
         OutputFormat::Json => print_json(&rows)?,
         OutputFormat::Jsonl => rows.iter().try_for_each(print_json)?,
     }
-    if dry_run || going.is_empty() {
+    for part in &found.parts {
+        eprintln!(
+            "etcdtop: {} is not whole: it goes, unless somebody writes it",
+            printable(&part.display().to_string())
+        );
+    }
+    if dry_run || going == 0 && found.parts.is_empty() {
         return Ok(Exit::Done);
     }
-    if !yes && !asked(&format!("remove {} snapshots?", going.len()))? {
+    if !yes && !asked(&format!("remove {going} of {} snapshots?", found.saved.len()))? {
         eprintln!("etcdtop: nothing was removed");
         return Ok(Exit::Refused);
     }
-    let mut failed = false;
-    for saved in going {
-        match remove(&saved.path) {
-            Ok(()) => eprintln!("removed {}", saved.path.display()),
-            Err(e) => {
-                eprintln!("etcdtop: {}: {e}", saved.path.display());
-                failed = true;
-            }
-        }
+    let done = prune(&fates, &found.parts);
+    for path in &done.removed {
+        eprintln!("removed {}", printable(&path.display().to_string()));
     }
-    Ok(if failed { Exit::Failed } else { Exit::Done })
+    for line in &done.kept {
+        eprintln!("etcdtop: {}", printable(line));
+    }
+    Ok(if done.kept.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
 fn fate(why: Option<&str>) -> String {
@@ -195,14 +209,28 @@ pub struct RestoreArgs {
 }
 
 pub(super) fn run_restore_plan(args: &RestoreArgs, format: OutputFormat) -> Result<Exit> {
-    let snapshot = Snapshot::open(&args.file)?;
-    let side = Side::of(&args.file);
+    let failed = |why: String| {
+        eprintln!("etcdtop: {why}");
+        Ok(Exit::Failed)
+    };
+    let snapshot = match Snapshot::open(&args.file) {
+        Ok(snapshot) => snapshot,
+        Err(e) => return failed(e.to_string()),
+    };
+    // A plan of another file's revision and members would be worse than none.
+    if let Some(damage) = besides(&snapshot, true).first() {
+        return failed(format!("{}: {damage}", args.file.display()));
+    }
+    let side = Side::known(&args.file);
     let members = args.initial_cluster.iter().map(|m| {
         let (name, url) =
             m.split_once('=').ok_or_else(|| eyre!("--initial-cluster {m:?}: write NAME=PEER_URL"))?;
         Ok((name.to_owned(), url.to_owned()))
     });
-    let found = inspect(&snapshot).map_err(|damage| eyre!("{}: {damage}", args.file.display()))?;
+    let found = match inspect(&snapshot) {
+        Ok(found) => found,
+        Err(damage) => return failed(format!("{}: {damage}", args.file.display())),
+    };
     // Where the API server keeps its objects there is always one of these.
     let kubernetes = found.prefixes.iter().any(|p| p.prefix == "namespaces");
     let token = args

@@ -20,9 +20,9 @@ use crate::ops::journal::{self, End, Figures, Journal};
 use crate::ops::plan::{Plan, Request, Step, Verdict};
 use crate::ops::planner::{self, Situation};
 use crate::ops::world::Live;
-use crate::ops::{OpEvent, Progress, Stop, confirm, past};
+use crate::ops::{OpEvent, Progress, Stop, confirm, past, save};
 use crate::poll::Poll;
-use crate::snapshot::free_space;
+use crate::snapshot;
 use crate::term::{Signal, Signals};
 
 /// The number of SIGINT.
@@ -117,15 +117,23 @@ async fn plan(
     let known = match view.cluster_id {
         Some(cluster) => {
             let folder = folder.to_owned();
-            spawn_blocking(move || past::read(&folder, cluster)).await.unwrap_or_default()
+            let read = move || {
+                let known = past::read(&folder, cluster);
+                (save::sweep(&known), known)
+            };
+            let (swept, known) = spawn_blocking(read).await.unwrap_or_default();
+            for part in swept {
+                eprintln!("etcdtop: removed {part}, which an interrupted snapshot had left");
+            }
+            known
         }
         None => past::History::default(),
     };
     let proof_key = format!("{}proof", settings.proof_prefix.value);
-    let free_space = match request {
+    let place = match request {
         Request::Snapshot { folder, .. } | Request::RecoverNoSpace { folder: Some(folder), .. } => {
             let folder = folder.clone();
-            spawn_blocking(move || free_space(&folder)).await.ok().and_then(Result::ok)
+            spawn_blocking(move || snapshot::place(&folder)).await.ok()
         }
         _ => None,
     };
@@ -135,7 +143,7 @@ async fn plan(
         rates: &known.rates,
         last_snapshot: known.last_snapshot,
         snapshot_first: None,
-        free_space,
+        place: place.as_ref(),
         busy: None,
         proof_key: &proof_key,
     };

@@ -30,6 +30,8 @@ pub(super) struct Runner {
     reading: Option<JoinHandle<Option<(past::State, History)>>>,
     /// What the journal was when it was read last.
     known: Option<past::State>,
+    /// It was asked for while it was being read: that may have been too early.
+    again: Option<ClusterId>,
 }
 
 /// A confirmed plan that waits for its journal: the disk may take its time.
@@ -51,6 +53,7 @@ impl Runner {
             running: None,
             reading: None,
             known: None,
+            again: None,
         }
     }
 
@@ -92,6 +95,7 @@ impl Runner {
     /// Reads the journal of a cluster, beside the loop.
     pub(super) fn read(&mut self, cluster: ClusterId) {
         self.known = None;
+        self.again = self.reading.is_some().then_some(cluster);
         self.read_if_changed(cluster);
     }
 
@@ -123,6 +127,10 @@ impl Runner {
                 }
                 Some(read) = async { Some(self.reading.as_mut()?.await) }, if self.reading.is_some() => {
                     self.reading = None;
+                    if let Some(cluster) = self.again.take() {
+                        self.read(cluster);
+                        continue;
+                    }
                     if let Ok(Some((state, history))) = read {
                         self.known = Some(state);
                         return Msg::Journal(Box::new(history));

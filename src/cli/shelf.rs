@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use tokio::task::JoinSet;
 
 use crate::app::Msg;
-use crate::app::shelf::{News, Work, name_of};
+use crate::app::shelf::{News, Work};
 use crate::snapshot::{
-    Depth, Inspected, Snapshot, YOUNG_PART, examine, free_space, inspect, list, remove, remove_part,
+    Depth, Inspected, Snapshot, SnapshotError, besides, examine, inspect, list, place, prune,
 };
 
 /// Works on the folder of snapshots.
@@ -17,16 +17,19 @@ pub(super) struct Shelf {
     tasks: JoinSet<News>,
     /// The folder is being listed.
     listing: bool,
+    /// It was asked for meanwhile: that may have been too early.
+    again: bool,
 }
 
 impl Shelf {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, tasks: JoinSet::new(), listing: false }
+        Self { folder, tasks: JoinSet::new(), listing: false, again: false }
     }
 
     /// Begins to do something; [`Self::next`] tells what came of it.
     pub(super) fn begin(&mut self, work: Work) {
         if work == Work::List && std::mem::replace(&mut self.listing, true) {
+            self.again = true;
             return;
         }
         let folder = self.folder.clone();
@@ -38,12 +41,18 @@ impl Shelf {
         loop {
             match self.tasks.join_next().await {
                 Some(Ok(news)) => {
-                    self.listing &= !matches!(news, News::Listed(..));
+                    if matches!(news, News::Listed(..)) {
+                        self.listing = false;
+                        if std::mem::take(&mut self.again) {
+                            self.begin(Work::List);
+                        }
+                    }
                     return Msg::Shelf(news);
                 }
                 // A defect of ours in one of them: the others go on.
                 Some(Err(e)) => {
                     tracing::error!("work on snapshots ended: {e}");
+                    self.listing = false;
                     return Msg::Refused(format!("internal error: {e}"));
                 }
                 None => std::future::pending().await,
@@ -60,41 +69,31 @@ fn done(folder: &Path, work: Work) -> News {
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(crate::snapshot::Listing::default()),
                 other => other.map_err(|e| format!("{}: {e}", folder.display())),
             };
-            News::Listed(listing, free_space(folder).ok())
+            News::Listed(listing, place(folder))
         }
         Work::Inspect(path) => {
             let found = inspected(&path).map(Box::new);
             News::Inspected(path, found)
         }
         Work::Verify(path) => {
-            let damages = match Snapshot::open(&path).and_then(|s| {
-                let lost = s.trailer().is_none();
-                examine(&s, Depth::Verify).map(|found| (found.damages, lost))
-            }) {
+            let raw = path.file_name().is_some_and(|name| name == "db");
+            let found = Snapshot::open(&path).and_then(|s| {
+                let mut damages = besides(&s, raw);
+                damages.extend(examine(&s, Depth::Verify)?.damages);
+                Ok(damages)
+            });
+            let damages = match found {
+                // Its name is said already.
+                Err(SnapshotError::Damaged { damage, .. }) => vec![damage.to_string()],
                 Err(e) => vec![e.to_string()],
-                Ok((damages, lost)) => {
-                    let lost = lost.then(|| "trailer: it has no checksum at its end".to_owned());
-                    lost.into_iter().chain(damages.iter().map(ToString::to_string)).collect()
-                }
+                Ok(damages) => damages.iter().map(ToString::to_string).collect(),
             };
             News::Verified(path, damages)
         }
-        Work::Remove { snapshots, parts } => {
-            let (mut removed, mut failed) = (0, Vec::new());
-            for path in snapshots {
-                match remove(&path) {
-                    Ok(()) => removed += 1,
-                    Err(e) => failed.push(format!("{}: {e}", name_of(&path))),
-                }
-            }
-            for path in parts {
-                match remove_part(&path, YOUNG_PART) {
-                    Ok(true) => removed += 1,
-                    Ok(false) => failed.push(format!("{}: somebody writes it", name_of(&path))),
-                    Err(e) => failed.push(format!("{}: {e}", name_of(&path))),
-                }
-            }
-            News::Removed(removed, failed)
+        Work::Remove { fates, parts } => {
+            let decided: Vec<_> = fates.iter().map(|(s, why)| (s, why.clone())).collect();
+            let done = prune(&decided, &parts);
+            News::Removed(done.removed.len(), done.kept)
         }
     }
 }

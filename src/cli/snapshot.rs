@@ -1,6 +1,5 @@
 //! `etcdtop snapshot`: saving one, what a snapshot file holds, and whether it can be trusted.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
@@ -20,7 +19,7 @@ use crate::lab::drill::drill;
 use crate::model::units::grouped;
 use crate::model::{Bytes, ClusterView, Endpoint, MemberId, MemberView};
 use crate::ops::plan::{Request, Verify};
-use crate::snapshot::{Check, Damage, Depth, Examined, Side, Snapshot, Status, examine};
+use crate::snapshot::{DRILL_FAILED, Damage, Depth, Examined, Side, Snapshot, Status, besides, examine, hex};
 use crate::term::{Signal, Signals};
 
 /// The `snapshot` commands.
@@ -98,8 +97,14 @@ pub(super) fn run(cli: &Cli, command: &SnapshotCommand) -> Result<Exit> {
         SnapshotCommand::Save { path, member, verify } => {
             save(&settings, path.as_deref(), member.as_deref(), verify, format)
         }
-        SnapshotCommand::List { folder } => run_list(&folder_of(&settings, folder.as_ref()), format),
+        SnapshotCommand::List { folder } => {
+            run_list(&folder_of(&settings, folder.as_ref()), folder.is_some(), format)
+        }
         SnapshotCommand::Prune { folder, keep, dry_run, yes } => {
+            if settings.read_only.value && !dry_run {
+                eprintln!("etcdtop: read-only ({}): nothing is removed", settings.read_only.origin);
+                return Ok(Exit::Refused);
+            }
             run_prune(&folder_of(&settings, folder.as_ref()), *keep, *dry_run, *yes, format)
         }
         SnapshotCommand::RestorePlan(args) => run_restore_plan(args, format),
@@ -137,15 +142,17 @@ fn save(
         let mut exit = outcome.exit;
         if drills {
             exit = run_drill(file, Some(format).filter(|f| *f == OutputFormat::Table))?;
-            if exit == Exit::Done
-                && let Some(Err(e)) = Side::of(file).map(|side| side.verified_as(file, "drill"))
+            let how = if exit == Exit::Done { "drill" } else { DRILL_FAILED };
+            // Who stopped it learned nothing.
+            if matches!(exit, Exit::Done | Exit::Failed)
+                && let Some(Err(e)) = Side::known(file).map(|side| side.verified_as(file, how))
             {
                 eprintln!("etcdtop: {}: {e}", Side::path_of(file).display());
             }
         }
         // One document, of what is so in the end.
         if format != OutputFormat::Table {
-            print_json(&Side::of(file))?;
+            print_json(&Side::known(file))?;
         }
         return Ok(exit);
     }
@@ -154,6 +161,15 @@ fn save(
 
 fn folder_of(settings: &Settings, named: Option<&PathBuf>) -> PathBuf {
     named.cloned().unwrap_or_else(|| snapshot_dir(settings))
+}
+
+/// The signal that ends the program. A drill that was to be suspended goes on.
+async fn ended(signals: &mut Signals) -> u8 {
+    loop {
+        if let Signal::End(number) = signals.next().await {
+            return number;
+        }
+    }
 }
 
 /// `format`: none where nothing is to be printed.
@@ -170,13 +186,12 @@ fn run_drill(file: &Path, format: Option<OutputFormat>) -> Result<Exit> {
         let mut signals = Signals::listen()?;
         tokio::select! {
             drilled = drill(&snapshot, &found.status, launcher) => Ok(Ok(drilled)),
-            signal = signals.next() => std::io::Result::Ok(Err(signal)),
+            number = ended(&mut signals) => std::io::Result::Ok(Err(number)),
         }
     })?;
     runtime.shutdown_background();
     match drilled {
-        Err(Signal::End(number)) => Ok(Exit::Signal(number)),
-        Err(_) => Ok(Exit::Failed),
+        Err(number) => Ok(Exit::Signal(number)),
         Ok(Err(e)) => {
             eprintln!("etcdtop: {}: {e}", file.display());
             Ok(Exit::Failed)
@@ -261,7 +276,11 @@ fn status_table(snapshot: &Snapshot, s: &Status) -> String {
 }
 
 const fn kind(snapshot: &Snapshot) -> &'static str {
-    if snapshot.trailer().is_some() { "snapshot with checksum" } else { "raw db file, no checksum" }
+    if snapshot.trailer().is_some() {
+        "with a checksum (verify looks at it)"
+    } else {
+        "raw db file, no checksum"
+    }
 }
 
 #[derive(Serialize)]
@@ -292,10 +311,7 @@ impl<'a> DamageJson<'a> {
 fn verify(file: &Path, raw: bool, format: OutputFormat) -> Result<Exit> {
     let Some((snapshot, mut found)) = read(file, Depth::Verify) else { return Ok(Exit::Failed) };
     let raw = raw || file.file_name().is_some_and(|name| name == "db");
-    if snapshot.trailer().is_none() && !raw {
-        let what = "no checksum at its end: a snapshot that lost its last 32 bytes, or a member's own db file (then say --raw)";
-        found.damages.insert(0, Damage { check: Check::Trailer, page: None, what: what.into() });
-    }
+    found.damages.splice(0..0, besides(&snapshot, raw));
     let whole = found.damages.is_empty();
     match format {
         OutputFormat::Table if whole => {
@@ -331,13 +347,6 @@ fn verify(file: &Path, raw: bool, format: OutputFormat) -> Result<Exit> {
         }
     }
     Ok(if whole { Exit::Done } else { Exit::Failed })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, b| {
-        let _ = write!(text, "{b:02x}");
-        text
-    })
 }
 
 /// What is wrong, on standard error.

@@ -5,7 +5,7 @@
 //! then becomes etcd. The kernel watches the *thread* that started the child: that thread lives as long as we do.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -74,7 +74,9 @@ impl Drop for Awaited {
 /// Runs a program that tells little to its end; how it ended, and what it wrote as errors.
 pub(super) async fn run(mut command: Command) -> io::Result<(ExitStatus, String)> {
     // Ctrl-C in the terminal is meant for etcdtop.
-    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    // A pipe that nobody reads while it runs could fill up.
+    let mut told = tempfile::tempfile()?;
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(told.try_clone()?);
     let mut child = Awaited(spawn(command)?);
     let ended = loop {
         if let Some(ended) = child.0.try_wait()? {
@@ -82,13 +84,10 @@ pub(super) async fn run(mut command: Command) -> io::Result<(ExitStatus, String)
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    let mut errors = String::new();
-    if let Some(mut stderr) = child.0.stderr.take() {
-        let mut bytes = Vec::new();
-        stderr.read_to_end(&mut bytes)?;
-        errors = String::from_utf8_lossy(&bytes).into_owned();
-    }
-    Ok((ended, errors))
+    let mut errors = Vec::new();
+    told.rewind()?;
+    told.read_to_end(&mut errors)?;
+    Ok((ended, String::from_utf8_lossy(&errors).into_owned()))
 }
 
 /// Sends a signal to a child that has not been reaped.

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::gates;
 use super::plan::{Action, Verdict, Verify};
 use super::planner::Draft;
-use super::save::fits;
+use super::save::{SPARE, fits};
 use crate::model::units::{age, grouped};
-use crate::model::{MemberId, MemberView, Role};
+use crate::model::{Bytes, MemberId, MemberView, Role};
+use crate::snapshot::Place;
 
 /// A snapshot that is older than this is worth a warning before something that cannot be taken back.
 const OLD_SNAPSHOT: Duration = Duration::from_secs(24 * 3600);
@@ -84,17 +85,26 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Whether the file has room.
+    /// Whether the file has room, and may be written at all.
     fn space_check(&mut self, source: &MemberView, folder: &Path) {
         let size = source.status.as_ref().and_then(|s| s.db_size);
-        let Some((free, size)) = self.s.free_space.zip(size) else { return };
-        let place = folder.display();
-        self.check(
-            fits(size, free),
-            format!("{free} free in {place}"),
-            Verdict::Block,
-            format!("{place} has {free} free, the snapshot takes {size}: make room, or set --snapshot-dir"),
-        );
+        let shown = folder.display();
+        match self.s.place {
+            None => {}
+            Some(Err(why)) => self.check(false, "", Verdict::Block, format!("{why}: set --snapshot-dir")),
+            Some(Ok(Place { free })) => {
+                let Some(size) = size else { return };
+                self.check(
+                    fits(size, *free),
+                    format!("{free} free in {shown}"),
+                    Verdict::Block,
+                    format!(
+                        "{shown} has {free} free, the snapshot takes {size}, and {} stay free: make room, or set --snapshot-dir",
+                        Bytes(SPARE)
+                    ),
+                );
+            }
+        }
     }
 
     /// `prod-eu1-20261121T080000Z.db`: what sorts, and what a file system takes.

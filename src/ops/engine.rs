@@ -289,18 +289,21 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
     /// One call; one that changes nothing is left when somebody does not want it any more.
     async fn call(&mut self, way: W::Way, permit: &Permit, action: &Action) -> Called {
         let mut stop = self.stop.clone();
+        let began = self.world.clock();
         let call = self.world.act(way, permit, action, self.limits.call, &self.progress);
         if action.changes() {
             return call.await;
         }
-        tokio::select! {
+        let why = tokio::select! {
             biased;
-            called = call => called,
+            called = call => return called,
             Ok(stop) = stop.wait_for(|s| s.as_ref().is_some_and(|s| s.at_once)) => {
-                let why = stop.as_ref().map_or_else(String::new, |s| s.why.clone());
-                Called { via: None, took: Duration::ZERO, outcome: Err(Fault::Stopped { why }) }
+                stop.as_ref().map_or_else(String::new, |s| s.why.clone())
             }
-        }
+        };
+        // What it had begun comes to its end first: only then is it true that nothing is left.
+        let outcome = self.world.give_up().await.ok_or(Fault::Stopped { why });
+        Called { via: None, took: self.world.clock().saturating_sub(began), outcome }
     }
 
     /// The gate after a step that was done.

@@ -342,7 +342,7 @@ pub(super) fn carry_out(
         rates: &rates,
         last_snapshot: Some(noon()),
         snapshot_first: None,
-        free_space: None,
+        place: None,
         busy: None,
         proof_key: "k",
     };

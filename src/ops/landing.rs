@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 
 use super::save::disk;
 use crate::etcd::Fault;
-use crate::snapshot::TRAILER;
 use crate::snapshot::past_cache::{ALIGN, Block, go_past};
+use crate::snapshot::{TRAILER, hex};
 
 /// What is written at a time.
 const BLOCK: usize = 1 << 20;
@@ -23,8 +23,12 @@ const BLOCKS: usize = 4;
 pub(super) struct Landed {
     /// The SHA-256 that came with it, in hex.
     pub(super) sha256: String,
-    /// Its bytes without that.
+    /// That of the whole file, as `sha256sum` tells it.
+    pub(super) file_sha256: String,
+    /// Its bytes without the trailer.
     pub(super) size: u64,
+    /// Still open: with it goes its lock.
+    pub(super) file: File,
 }
 
 /// Takes a stream. When it is dropped, what has landed so far is of no use.
@@ -37,7 +41,7 @@ pub(super) struct Landing {
     pub(super) taken: u64,
     full: mpsc::Sender<Handed>,
     empty: mpsc::Receiver<Block>,
-    writer: JoinHandle<Result<(), Fault>>,
+    writer: JoinHandle<Result<File, Fault>>,
 }
 
 /// What the writer is handed.
@@ -111,14 +115,16 @@ impl Landing {
             let reason = format!("the checksum of {size} bytes does not match what the member sent");
             return Err(Fault::Lost { reason });
         }
-        let sha256 = trailer.iter().fold(String::new(), |hex, b| hex + &format!("{b:02x}"));
+        let sha256 = hex(trailer);
+        self.digest.update(trailer);
+        let file_sha256 = hex(self.digest.clone().finish().as_ref());
         // The trailer stays in the file: etcdutl checks it on restore.
         let block = std::mem::replace(&mut self.block, Block::with_room(0));
         if self.full.send(Handed::Last(block)).await.is_err() {
             return Err(self.failure().await);
         }
-        self.writer.await.map_err(broken)??;
-        Ok(Landed { sha256, size })
+        let file = self.writer.await.map_err(broken)??;
+        Ok(Landed { sha256, file_sha256, size, file })
     }
 }
 
@@ -132,46 +138,55 @@ fn land(
     path: &Path,
     mut handed: mpsc::Receiver<Handed>,
     give_back: &mpsc::Sender<Block>,
-) -> Result<(), Fault> {
+) -> Result<File, Fault> {
     let mut past = go_past(&file, true);
     let failed = |e| disk("cannot write", path, &e);
+    let through = |file: &File| go_past(file, false);
     while let Some(next) = handed.blocking_recv() {
         match next {
             Handed::Full(mut block) => {
-                write(&mut file, block.bytes(), &mut past).map_err(failed)?;
+                write(&mut file, block.bytes(), &mut past, through).map_err(failed)?;
                 block.clear();
                 let _ = give_back.try_send(block);
             }
             Handed::Last(block) => {
-                write(&mut file, block.bytes(), &mut past).map_err(failed)?;
-                return file.sync_all().map_err(|e| disk("cannot sync", path, &e));
+                write(&mut file, block.bytes(), &mut past, through).map_err(failed)?;
+                file.sync_all().map_err(|e| disk("cannot sync", path, &e))?;
+                return Ok(file);
             }
         }
     }
     Err(Fault::Lost { reason: "the stream was given up".into() })
 }
 
-/// Writes past the cache as long as that goes: whole blocks, and not on every file system.
-fn write(file: &mut File, bytes: &[u8], past: &mut bool) -> io::Result<()> {
+/// Writes past the cache as long as that goes: whole blocks, and not on every file system. `through` makes what follows
+/// go through the cache.
+fn write<W: Write>(
+    file: &mut W,
+    bytes: &[u8],
+    past: &mut bool,
+    through: impl Fn(&W) -> bool,
+) -> io::Result<()> {
     let whole = if *past { bytes.len() / ALIGN * ALIGN } else { 0 };
     let mut written = 0;
-    while *past && written < whole {
+    let mut even = true;
+    while even && written < whole {
         match file.write(&bytes[written..whole]) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            // After a short write addresses are even no longer.
-            Ok(n) if n % ALIGN == 0 => written += n,
             Ok(n) => {
                 written += n;
-                *past = false;
+                // After a short write addresses may be even no longer.
+                even = n.is_multiple_of(ALIGN);
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) if e.kind() == io::ErrorKind::InvalidInput => *past = false,
+            Err(e) if e.kind() == io::ErrorKind::InvalidInput => even = false,
             Err(e) => return Err(e),
         }
     }
     if written < bytes.len() {
-        *past = false;
-        let _ = go_past(file, false);
+        if std::mem::replace(past, false) && !through(file) {
+            return Err(io::Error::other("the file system takes whole blocks alone"));
+        }
         file.write_all(&bytes[written..])?;
     }
     Ok(())

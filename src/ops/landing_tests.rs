@@ -55,3 +55,61 @@ async fn a_stream_without_its_checksum_or_with_another_is_lost() {
         }
     }
 }
+
+/// A file system that answers as it is told, and then takes everything; with what was written to it.
+struct Odd {
+    answers: Vec<Result<usize, io::ErrorKind>>,
+    through: std::cell::Cell<bool>,
+    written: Vec<u8>,
+}
+
+impl Write for Odd {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        assert!(
+            self.through.get() || bytes.len().is_multiple_of(ALIGN),
+            "past the cache: whole blocks alone"
+        );
+        let answer = if self.answers.is_empty() { Ok(bytes.len()) } else { self.answers.remove(0) };
+        let n = answer.map_err(io::Error::from)?.min(bytes.len());
+        self.written.extend_from_slice(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn whatever_the_file_system_answers_every_byte_is_written_once() {
+    use io::ErrorKind::{Interrupted, InvalidInput, StorageFull};
+    let bytes: Vec<u8> = (0..5 * ALIGN + 32).map(|i| u8::try_from(i % 251).unwrap()).collect();
+    for answers in [
+        vec![],
+        vec![Ok(ALIGN), Ok(3 * ALIGN)],
+        vec![Ok(100)],
+        vec![Ok(ALIGN), Ok(ALIGN + 1)],
+        vec![Err(Interrupted), Ok(ALIGN), Err(Interrupted)],
+        vec![Err(InvalidInput)],
+        vec![Ok(ALIGN), Err(InvalidInput), Ok(7)],
+    ] {
+        let mut odd = Odd { answers: answers.clone(), through: false.into(), written: Vec::new() };
+        let mut past = true;
+        for part in [&bytes[..2 * ALIGN], &bytes[2 * ALIGN..]] {
+            write(&mut odd, part, &mut past, |o| {
+                o.through.set(true);
+                true
+            })
+            .unwrap();
+        }
+        assert!(odd.written == bytes, "{answers:?}");
+        assert!(!past, "the tail goes through the cache");
+    }
+    for answers in [vec![Ok(0)], vec![Err(StorageFull)]] {
+        let mut odd = Odd { answers, through: false.into(), written: Vec::new() };
+        assert!(write(&mut odd, &bytes, &mut true, |_| true).is_err());
+    }
+    let mut odd = Odd { answers: vec![], through: false.into(), written: Vec::new() };
+    let stuck = write(&mut odd, &bytes, &mut true, |_| false).unwrap_err();
+    assert!(stuck.to_string().contains("whole blocks alone"));
+}

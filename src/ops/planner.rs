@@ -11,6 +11,7 @@ use super::plan::{Action, AfterFailure, Check, Keep, Plan, PlanId, Request, Step
 use super::rule::Rule;
 use crate::model::units::grouped;
 use crate::model::{AlarmKind, Bytes, ClusterId, ClusterView, MemberId, MemberView, Revision, Role};
+use crate::snapshot::Place;
 
 /// What a planner goes by.
 #[derive(Clone, Copy, Debug)]
@@ -25,8 +26,8 @@ pub struct Situation<'a> {
     pub last_snapshot: Option<Timestamp>,
     /// A snapshot comes first, into this folder.
     pub snapshot_first: Option<&'a Path>,
-    /// What is free where snapshots go; none when that is not known.
-    pub free_space: Option<Bytes>,
+    /// Where snapshots go, or why they cannot; none when that is not known.
+    pub place: Option<&'a Result<Place, String>>,
     /// The operation that runs already, if one does.
     pub busy: Option<&'a str>,
     /// The key that proves a write.

@@ -6,10 +6,14 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
 use tokio::sync::watch;
 
 use super::event::Progress;
@@ -20,30 +24,74 @@ use super::seam::Told;
 use crate::etcd::{Connection, Fault};
 use crate::model::units::grouped;
 use crate::model::{Bytes, ClusterId, ClusterView, ForeignText, MemberId, Revision};
-use crate::snapshot::{Depth, Side, SideMember, Snapshot, examine, free_space, remove_part, skim};
+use crate::snapshot::{Depth, Side, SideMember, Snapshot, YOUNG_PART, examine, place, remove_part, skim};
 
 /// A stream on which nothing comes for so long is broken.
 const STALL: Duration = Duration::from_secs(30);
 /// Free space that must be left beside the snapshot.
-const SPARE: u64 = 64 << 20;
+pub(super) const SPARE: u64 = 64 << 20;
 
 /// Whether a snapshot of this size has room, and leaves some.
 pub(super) fn fits(size: Bytes, free: Bytes) -> bool {
     size.0.saturating_add(SPARE) <= free.0
 }
 
-/// Removes the part when it is dropped before it was kept.
+/// A file, whatever its name is.
+type Identity = (u64, u64);
+
+fn identity(about: &fs::Metadata) -> Identity {
+    (about.dev(), about.ino())
+}
+
+/// Removes the part when it is dropped, if it is still the one that was opened.
 struct Part {
     path: PathBuf,
-    kept: bool,
+    identity: Identity,
+}
+
+impl Part {
+    /// Whether what has its name is it.
+    fn is_there(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|about| identity(&about) == self.identity)
+    }
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
-        if !self.kept {
+        if self.is_there() {
             // It is ours alone, and of no use to anybody.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+/// A side file that goes again unless its snapshot got its name.
+struct Beside {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// A save that somebody may give up when its future is gone already: what looks at the file and names it runs on a thread
+/// of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Saving {
+    given_up: Arc<AtomicBool>,
+    naming: Arc<tokio::sync::Mutex<Option<Told>>>,
+}
+
+impl Saving {
+    /// Gives it up, and waits until it has come to its end; what it came to, if it had its name already.
+    pub async fn give_up(&self) -> Option<Told> {
+        self.given_up.store(true, Ordering::Relaxed);
+        self.naming.lock().await.take()
     }
 }
 
@@ -71,6 +119,7 @@ pub async fn save(
     view: &ClusterView,
     member: MemberId,
     wanted: Wanted<'_>,
+    saving: &Saving,
     progress: &watch::Sender<Progress>,
 ) -> Result<Told, Fault> {
     let Wanted { file, numbered, verify } = wanted;
@@ -81,7 +130,7 @@ pub async fn save(
     // A disk that hangs must not keep the members from being polled.
     let (part, opened) = beside_the_runtime(move || open(&path, size)).await?;
     let landing = Landing::start(opened, part.path.clone());
-    let Landed { sha256, size } = match copy(connection, landing, progress).await {
+    let Landed { sha256, file_sha256, size, file: locked } = match copy(connection, landing, progress).await {
         Ok(landed) => landed,
         Err(fault) => {
             // To remove gigabytes takes its time, too.
@@ -100,6 +149,7 @@ pub async fn save(
     });
     let about = About {
         sha256,
+        file_sha256,
         size,
         cluster_id: view.cluster_id,
         taken_from: member,
@@ -108,12 +158,22 @@ pub async fn save(
         members: members.collect(),
     };
     let path = file.to_owned();
-    beside_the_runtime(move || name(part, &path, numbered, about, verify)).await
+    let given_up = Arc::clone(&saving.given_up);
+    let mut naming = Arc::clone(&saving.naming).lock_owned().await;
+    beside_the_runtime(move || {
+        let told = name(part, &path, numbered, about, verify, &given_up)?;
+        // The lock of the part is held until it has its name.
+        drop(locked);
+        *naming = Some(told.clone());
+        Ok(told)
+    })
+    .await
 }
 
 /// What is known of a snapshot when its stream has ended.
 struct About {
     sha256: String,
+    file_sha256: String,
     size: u64,
     cluster_id: Option<ClusterId>,
     taken_from: MemberId,
@@ -153,23 +213,40 @@ fn open(file: &Path, size: Option<Bytes>) -> Result<(Part, fs::File), Fault> {
     let folder = folder_of(file);
     fs::create_dir_all(folder).map_err(|e| disk("cannot create", folder, &e))?;
     never_over(file)?;
-    let free = free_space(folder).map_err(|e| disk("cannot look at", folder, &e))?;
+    let free = place(folder).map_err(|reason| Fault::Disk { reason })?.free;
     if let Some(size) = size.filter(|s| !fits(*s, free)) {
         return Err(Fault::Disk {
-            reason: format!("{} has {free} free, the snapshot takes {size}", folder.display()),
+            reason: format!(
+                "{} has {free} free, the snapshot takes {size}, and {} stay free",
+                folder.display(),
+                Bytes(SPARE)
+            ),
         });
     }
-    let mut part = Part { path: part_of(file), kept: false };
-    let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part.path);
-    let opened = opened.map_err(|e| {
-        // Somebody else's part is not ours to remove.
-        part.kept = true;
-        disk("cannot create", &part.path, &e)
+    let beside = Side::path_of(file);
+    if beside.exists() {
+        let shown = beside.display();
+        let reason = format!("{shown} is there without its snapshot: remove it, or choose another name");
+        return Err(Fault::Disk { reason });
+    }
+    let path = part_of(file);
+    // What a save that was killed has left is in nobody's way.
+    let _ = remove_part(&path, YOUNG_PART);
+    let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    let opened = opened.map_err(|e| match e.kind() {
+        io::ErrorKind::AlreadyExists => Fault::Disk {
+            reason: format!(
+                "{} is there: another save writes it, or was killed a moment ago: remove it if nobody does",
+                path.display()
+            ),
+        },
+        _ => disk("cannot create", &path, &e),
     })?;
+    let about = opened.metadata().map_err(|e| disk("cannot look at", &path, &e))?;
     // As long as somebody writes it, nobody takes it for a part that was left. Where locks are not to be had, the journal's
     // lock says the same of this host.
     let _ = rustix::fs::flock(&opened, rustix::fs::FlockOperation::NonBlockingLockExclusive);
-    Ok((part, opened))
+    Ok((Part { path, identity: identity(&about) }, opened))
 }
 
 /// `x.db` as `x-rev1285023.db`.
@@ -180,11 +257,19 @@ fn with_revision(file: &Path, revision: Revision) -> PathBuf {
 }
 
 /// Looks at a whole part, and gives it its name, with its side file; a line about it.
-fn name(part: Part, file: &Path, numbered: bool, about: About, verify: Verify) -> Result<Told, Fault> {
+fn name(
+    part: Part,
+    file: &Path,
+    numbered: bool,
+    about: About,
+    verify: Verify,
+    given_up: &Arc<AtomicBool>,
+) -> Result<Told, Fault> {
     // What etcd sent is what is on the disk, so what is wrong with it now was wrong in the member.
     let unfit =
         |why: String| Fault::Disk { reason: format!("what the member sent is no whole database: {why}") };
-    let snapshot = Snapshot::open_past_cache(&part.path).map_err(|e| unfit(e.to_string()))?;
+    let snapshot =
+        Snapshot::open_past_cache(&part.path, Arc::clone(given_up)).map_err(|e| unfit(e.to_string()))?;
     let (revision, status, damages) = match verify {
         Verify::Fast => {
             let seen = skim(&snapshot);
@@ -203,6 +288,7 @@ fn name(part: Part, file: &Path, numbered: bool, about: About, verify: Verify) -
     let side = Side {
         file: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         sha256: about.sha256,
+        file_sha256: Some(about.file_sha256),
         size: Bytes(about.size),
         cluster_id: about.cluster_id,
         taken_from: about.taken_from,
@@ -219,15 +305,21 @@ fn name(part: Part, file: &Path, numbered: bool, about: About, verify: Verify) -
     let text = serde_json::to_vec_pretty(&side).map_err(|e| disk("cannot write", file, &e.into()))?;
     let beside = Side::path_of(file);
     // The name comes last: a file under it is whole and has its side file.
-    let mut json = Part { path: beside.clone(), kept: false };
-    write_whole(&beside, &text).map_err(|e| {
-        json.kept = e.kind() == io::ErrorKind::AlreadyExists;
-        disk("cannot write", &beside, &e)
-    })?;
-    // Not over a file that came meanwhile: a link fails where a rename would replace it.
-    let named = fs::hard_link(&part.path, file).or_else(|e| {
-        let no_links = e.kind() != io::ErrorKind::AlreadyExists && !file.exists();
-        if no_links { fs::rename(&part.path, file) } else { Err(e) }
+    write_whole(&beside, &text).map_err(|e| disk("cannot write", &beside, &e))?;
+    let mut json = Beside { path: beside, kept: false };
+    if given_up.load(Ordering::Relaxed) {
+        return Err(Fault::Stopped { why: "it was given up".into() });
+    }
+    if !part.is_there() {
+        let reason = format!("{} is not the file that was written any more", part.path.display());
+        return Err(Fault::Disk { reason });
+    }
+    // Not over a file that came meanwhile.
+    let named = rustix::fs::renameat_with(CWD, &part.path, CWD, file, RenameFlags::NOREPLACE);
+    let named = named.or_else(|e| match e {
+        // Old kernels, and file systems that know no such renaming.
+        Errno::NOSYS | Errno::INVAL => fs::hard_link(&part.path, file),
+        e => Err(e.into()),
     });
     named.map_err(|e| disk("cannot name", file, &e))?;
     json.kept = true;
@@ -265,8 +357,9 @@ pub fn sweep(history: &History) -> Vec<String> {
     let mut removed = Vec::new();
     for file in files {
         let part = part_of(file);
-        if remove_part(&part, Duration::ZERO).unwrap_or(false) {
-            remove_lone_sides(file);
+        let gone = remove_part(&part, Duration::ZERO).unwrap_or(false);
+        remove_lone_sides(file);
+        if gone {
             removed.push(part.display().to_string());
         }
     }
@@ -278,11 +371,10 @@ fn remove_lone_sides(file: &Path) {
     let stem = format!("{}-rev", file.file_stem().unwrap_or_default().to_string_lossy());
     for entry in fs::read_dir(folder_of(file)).into_iter().flatten().flatten() {
         let (path, name) = (entry.path(), entry.file_name());
-        let of_it = name
-            .to_string_lossy()
-            .strip_prefix(&stem)
-            .is_some_and(|n| n.strip_suffix(".json").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())));
-        if of_it && !path.with_extension("db").exists() {
+        let of_it = name.to_string_lossy().strip_prefix(&stem).is_some_and(|n| {
+            n.strip_suffix(".db.json").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
+        });
+        if of_it && !path.with_extension("").exists() {
             let _ = fs::remove_file(path);
         }
     }

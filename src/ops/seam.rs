@@ -60,6 +60,10 @@ pub trait World: Send {
         limit: Duration,
         progress: &watch::Sender<Progress>,
     ) -> impl Future<Output = Called> + Send;
+    /// Waits until what a call that was dropped had begun has come to its end; what it came to, if it was done all the same.
+    fn give_up(&mut self) -> impl Future<Output = Option<Told>> + Send {
+        std::future::ready(None)
+    }
     /// Lets time pass.
     fn pause(&mut self, time: Duration) -> impl Future<Output = ()> + Send;
     /// The time of day, for the journal.

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::event::Progress;
 use super::plan::Action;
-use super::save;
+use super::save::{self, Saving};
 use super::seam::{Called, Look, Told, World};
 use crate::etcd::{Connection, Dialer, Fault, Permit};
 use crate::model::{Alarm, ClusterId, ClusterView, MemberId, MemberState, MemberView};
@@ -25,13 +25,14 @@ pub struct Live {
     dialer: Dialer,
     cluster: ClusterId,
     poll: Handle,
+    saving: Saving,
 }
 
 impl Live {
     /// For the cluster that `poll` looks at; `dialer` is that of the poll.
     #[must_use]
     pub fn new(dialer: Dialer, cluster: ClusterId, poll: Handle) -> Self {
-        Self { dialer, cluster, poll }
+        Self { dialer, cluster, poll, saving: Saving::default() }
     }
 
     /// A connection to one member, which is made sure to be that member.
@@ -128,7 +129,7 @@ impl Live {
             }
             Action::Snapshot { member, file, verify, numbered } => {
                 let wanted = save::Wanted { file, numbered: *numbered, verify: *verify };
-                save::save(&to, &self.poll.view(), *member, wanted, progress).await
+                save::save(&to, &self.poll.view(), *member, wanted, &self.saving, progress).await
             }
         }
     }
@@ -220,11 +221,16 @@ impl World for Live {
                 outcome: Ok(Told { note: Some(why.to_owned()), file: None }),
             },
             Way::To(member, to) => {
+                self.saving = Saving::default();
                 let sent = self.clock();
                 let outcome = Box::pin(self.send(permit, action, *to, limit, progress)).await;
                 Called { via: Some(member), took: self.clock().saturating_sub(sent), outcome }
             }
         }
+    }
+
+    async fn give_up(&mut self) -> Option<Told> {
+        self.saving.give_up().await
     }
 
     async fn pause(&mut self, time: Duration) {

@@ -5,7 +5,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, mpsc};
 
 use thiserror::Error;
 
@@ -43,6 +44,8 @@ pub enum Check {
     Value,
     /// Buckets that every etcd has.
     Buckets,
+    /// The side file is of this file.
+    Side,
 }
 
 impl Check {
@@ -60,6 +63,7 @@ impl Check {
             Self::Revision => "revision",
             Self::Value => "value",
             Self::Buckets => "buckets",
+            Self::Side => "side",
         }
     }
 }
@@ -139,26 +143,26 @@ impl Snapshot {
     /// # Errors
     /// Why it cannot be read, or is no bbolt file at all.
     pub fn open(path: &Path) -> Result<Self, SnapshotError> {
-        Self::open_as(path, false)
+        Self::open_as(path, false, Arc::default())
     }
 
-    /// The same for one that was written just now past the page cache ([`super::past_cache`]): what is read is what the
-    /// disk has, not what the cache remembers.
+    /// The same for one that was written just now past the page cache ([`super::past_cache`]): most of what is read is
+    /// what the disk has, not what the cache remembers. Once `given_up` is set, whatever reads it comes to an end.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_past_cache(path: &Path) -> Result<Self, SnapshotError> {
-        Self::open_as(path, true)
+    pub fn open_past_cache(path: &Path, given_up: Arc<AtomicBool>) -> Result<Self, SnapshotError> {
+        Self::open_as(path, true, given_up)
     }
 
-    fn open_as(path: &Path, past_cache: bool) -> Result<Self, SnapshotError> {
+    fn open_as(path: &Path, past_cache: bool, given_up: Arc<AtomicBool>) -> Result<Self, SnapshotError> {
         let io = |reason| SnapshotError::Io { path: path.to_owned(), reason };
         let damaged = |damage| SnapshotError::Damaged { path: path.to_owned(), damage };
         // A named pipe would be waited for until somebody writes to it.
         if !std::fs::metadata(path).map_err(io)?.is_file() {
             return Err(SnapshotError::NotAFile { path: path.to_owned() });
         }
-        let source = Source::open(path, past_cache).map_err(io)?;
+        let source = Source::open(path, past_cache, given_up).map_err(io)?;
         let length = source.length();
         if length == 0 {
             return Err(damaged(Damage::of(Check::Size, "the file is empty")));
@@ -171,9 +175,13 @@ impl Snapshot {
                 (length - TRAILER_LENGTH, Some(sum))
             }
             _ => {
-                let what =
-                    format!("{length} bytes are neither whole pages nor those and a checksum: it was cut");
-                return Err(damaged(Damage::of(Check::Size, what)));
+                let is_bolt = metas(&source, length).map_err(io)?.is_ok();
+                let what = if is_bolt {
+                    format!("{length} bytes are neither whole pages nor those and a checksum: it was cut")
+                } else {
+                    "not a bbolt file: neither an etcd snapshot nor a member/snap/db".to_owned()
+                };
+                return Err(damaged(Damage::of(if is_bolt { Check::Size } else { Check::Meta }, what)));
             }
         };
         let (meta, other_meta) = metas(&source, size).map_err(io)?.map_err(damaged)?;

@@ -6,8 +6,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::OFlags;
 
@@ -90,15 +90,17 @@ pub(super) struct Source {
     /// Reads of a few pages here and there.
     jumps: AtomicU32,
     warmed: OnceLock<()>,
+    /// Set when nobody wants to know any more.
+    given_up: Arc<AtomicBool>,
 }
 
 impl Source {
     /// `past_cache`: it was written past it, so there is nothing of it in memory; and what is read is what the disk has.
-    pub(super) fn open(path: &Path, past_cache: bool) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, past_cache: bool, given_up: Arc<AtomicBool>) -> io::Result<Self> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
         let direct = if past_cache { Some(File::open(path)?).filter(|d| go_past(d, true)) } else { None };
-        Ok(Self { file, direct, length, jumps: AtomicU32::new(0), warmed: OnceLock::new() })
+        Ok(Self { file, direct, length, jumps: AtomicU32::new(0), warmed: OnceLock::new(), given_up })
     }
 
     pub(super) fn length(&self) -> u64 {
@@ -116,6 +118,9 @@ impl Source {
         let room = room.next_multiple_of(ALIGN);
         let wanted = usize::try_from(self.length.saturating_sub(at)).unwrap_or(usize::MAX).min(room);
         block.clear();
+        if self.given_up.load(Ordering::Relaxed) {
+            return Err(io::Error::other("nobody wants to know any more"));
+        }
         let space = block.space(room);
         if scattered {
             self.jumps.fetch_add(1, Ordering::Relaxed);
@@ -149,7 +154,9 @@ impl Source {
         let mut space = vec![0; STRIDE];
         let mut at = 0;
         // What cannot be read now is told by who needs it.
-        while let Ok(n @ 1..) = self.file.read_at(&mut space, at) {
+        while !self.given_up.load(Ordering::Relaxed)
+            && let Ok(n @ 1..) = self.file.read_at(&mut space, at)
+        {
             at += n as u64;
         }
     }
@@ -168,7 +175,7 @@ mod tests {
             (0..5_000_032_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         std::fs::write(&path, &bytes).unwrap();
         for past_cache in [false, true] {
-            let source = Source::open(&path, past_cache).unwrap();
+            let source = Source::open(&path, past_cache, Arc::default()).unwrap();
             let mut block = Block::with_room(0);
             // So many that it is taken into memory in between.
             for i in 0..2 * u64::from(SCATTERED) {
@@ -193,7 +200,7 @@ mod tests {
         std::fs::write(&path, vec![1; 3 * ALIGN]).unwrap();
         for past_cache in [false, true] {
             std::fs::write(&path, vec![1; 3 * ALIGN]).unwrap();
-            let source = Source::open(&path, past_cache).unwrap();
+            let source = Source::open(&path, past_cache, Arc::default()).unwrap();
             std::fs::write(&path, vec![1; ALIGN]).unwrap();
             let mut block = Block::with_room(0);
             let read = source.read(&mut block, ALIGN as u64, ALIGN, false);

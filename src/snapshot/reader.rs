@@ -5,8 +5,8 @@ use super::file::{Check, Damage, Snapshot};
 use super::past_cache::Block;
 use crate::model::Bytes;
 
-/// A page and what belongs to it, at most: no etcd takes a request of a tenth of that.
-const LARGEST: u64 = 256 << 20;
+/// A page and what belongs to it, at most: a value of etcd has 1.5 MiB unless somebody raised that.
+const LARGEST: u64 = 64 << 20;
 /// What is read at a time: more where pages that belong together lie together.
 const SMALLEST_WINDOW: usize = 16 << 10;
 pub(super) const LARGEST_WINDOW: usize = 512 << 10;

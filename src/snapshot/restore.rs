@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::side::Side;
+use crate::model::text::printable;
 
 /// What a restore needs to know and a file may not say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,11 +24,20 @@ pub struct Wishes<'a> {
     pub kubernetes: bool,
 }
 
-/// Quotes an argument for a shell where it needs it.
+/// Quotes an argument for a shell where it needs it. What a terminal would take for a command is escaped, as bash and zsh
+/// read it.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
+    }
+    if printable(text) != text {
+        let byte = |b: u8| match b {
+            b'\'' | b'\\' => format!("\\{}", char::from(b)),
+            b' '..=b'~' => char::from(b).to_string(),
+            b => format!("\\x{b:02x}"),
+        };
+        return format!("$'{}'", text.bytes().map(byte).collect::<String>());
     }
     format!("'{}'", text.replace('\'', "'\\''"))
 }
@@ -80,6 +90,17 @@ pub fn plan(file: &Path, side: Option<&Side>, wishes: &Wishes<'_>) -> Result<Res
             )
         },
     );
+    let sum = side.and_then(|s| s.file_sha256.as_ref());
+    let copied = match sum {
+        Some(sum) => format!(
+            "Copy the file to each host that restores ({}); sha256sum must print {sum} there.",
+            members.len()
+        ),
+        None => format!(
+            "Copy the file to each host that restores ({}), and compare its sha256sum there.",
+            members.len()
+        ),
+    };
     let mut more = String::new();
     let mut notes = Vec::new();
     if wishes.raw {
@@ -107,7 +128,7 @@ pub fn plan(file: &Path, side: Option<&Side>, wishes: &Wishes<'_>) -> Result<Res
             format!(
                 "The old data folder on each host is kept aside, not deleted: it is the way back. The new data goes to {data_dir}."
             ),
-            format!("Copy the file to each of the {} hosts, and compare its sha256sum there.", members.len()),
+            copied,
         ],
         stop: vec![
             kubernetes(
@@ -208,8 +229,9 @@ mod tests {
             made.restore[0].command,
             "etcdutl snapshot restore '/back up/x.db' --name=m1 --initial-cluster='m1=https://a:2380,m1=https://c:2380,it'\\''s=https://b:2380' --initial-cluster-token=t1 --initial-advertise-peer-urls=https://a:2380,https://c:2380 --data-dir=/var/lib/etcd-restored --skip-hash-check --bump-revision=1000000000 --mark-compacted"
         );
+        assert_eq!(quoted("m\u{1b}[2J'"), r"$'m\x1b[2J\''");
         // Nothing of a line is a comment to the shell.
         assert!(made.restore.iter().all(|l| !l.command.contains('#')), "{made}");
-        assert!(made.to_string().contains("  8. etcdtop health"), "{made}");
+        assert!(made.to_string().contains(". etcdtop health: one leader"), "{made}");
     }
 }

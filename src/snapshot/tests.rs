@@ -2,6 +2,7 @@
 //! it is and damaged in every way.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -227,11 +228,45 @@ fn pages_are_read_in_any_order() {
     assert!(reader.page(PageId(20)).is_err() && reader.page(PageId(u64::MAX)).is_err());
 }
 
+/// The same data, written by bbolt with the pages of other machines.
+#[test]
+fn pages_of_any_size_are_read() {
+    let (_folder, path) = file(FILE);
+    let usual = examine(&Snapshot::open(&path).unwrap(), Depth::Status).unwrap().status;
+    for (bytes, page_size) in [
+        (include_bytes!("../../tests/data/pages-1k.db").as_slice(), 1 << 10),
+        (include_bytes!("../../tests/data/pages-64k.db").as_slice(), 1 << 16),
+    ] {
+        assert_eq!(wrong(bytes), Vec::<String>::new());
+        let (_folder, path) = file(bytes);
+        for snapshot in
+            [Snapshot::open(&path).unwrap(), Snapshot::open_past_cache(&path, Arc::default()).unwrap()]
+        {
+            assert_eq!(snapshot.meta().page_size, page_size);
+            let status = examine(&snapshot, Depth::Status).unwrap().status;
+            assert_eq!(Status { total_size: usual.total_size, ..status }, usual);
+            assert_eq!((skim(&snapshot).revision, skim(&snapshot).damages), (usual.revision, Vec::new()));
+            assert_eq!(inspect(&snapshot).unwrap().live_keys, usual.total_key);
+        }
+        // Without the first meta page the other one is found, wherever pages of this size put it.
+        let mut half = bytes.to_vec();
+        half[HEADER..HEADER + Meta::SIZE].fill(0);
+        let named = wrong(&half);
+        assert!(named.len() == 1 && named[0].starts_with("meta: page 0"), "{named:?}");
+        // Cut between any two pages.
+        let size = usize::try_from(page_size).unwrap();
+        for pages in 0..bytes.len() / size {
+            assert!(!wrong(&bytes[..pages * size]).is_empty(), "{pages} pages of {page_size}");
+        }
+    }
+}
+
 #[test]
 fn past_the_cache_it_is_the_same_file() {
     let (_folder, path) = file(FILE);
     let status = |s: &Snapshot| examine(s, Depth::Verify).unwrap();
-    let (through, past) = (Snapshot::open(&path).unwrap(), Snapshot::open_past_cache(&path).unwrap());
+    let (through, past) =
+        (Snapshot::open(&path).unwrap(), Snapshot::open_past_cache(&path, Arc::default()).unwrap());
     let (through, past) = (status(&through), status(&past));
     assert_eq!((through.status, through.sha256), (past.status, past.sha256));
     assert!(past.damages.is_empty(), "{:?}", past.damages);

@@ -333,10 +333,12 @@ impl<'a> Walk<'a> {
                 before = Some(e.key);
             }
         }
+        // What overlaps would be read many times over.
         if used > leaf.page.len() {
             self.found(Damage::at(Check::Page, id, "its elements overlap"));
+            return;
         }
-        sink.page(&leaf.header, used.min(leaf.page.len()));
+        sink.page(&leaf.header, used);
         sink.leaf(&leaf);
     }
 
@@ -349,17 +351,27 @@ impl<'a> Walk<'a> {
                 return Vec::new();
             }
         };
+        if header.kind() != Some(Kind::Branch) {
+            let word = header.kind().map_or("unknown", Kind::word);
+            self.found(Damage::at(Check::Tree, part.page, format!("a {word} page among branches")));
+            return Vec::new();
+        }
         for more in 1..=u64::from(header.overflow) {
             self.enter(PageId(part.page.0 + more));
         }
-        let mut used = HEADER;
+        // Keys that overlap would be copied many times over.
+        let keys = (0..usize::from(header.count)).filter_map(|i| bolt::branch_element(page, i));
+        let used = keys.map(|e| ELEMENT + e.key.len()).sum::<usize>() + HEADER;
+        if used > page.len() {
+            self.found(Damage::at(Check::Page, part.page, "its elements overlap"));
+            return Vec::new();
+        }
         let mut children: Vec<Subtree> = Vec::with_capacity(header.count.into());
         for i in 0..usize::from(header.count) {
             let Some(element) = bolt::branch_element(page, i) else {
                 self.found(Damage::at(Check::Page, part.page, "an element points outside of its page"));
                 continue;
             };
-            used += ELEMENT + element.key.len();
             if let Some(last) = children.last_mut() {
                 if self.strict && last.low.as_slice() >= element.key {
                     self.found(Damage::at(Check::Order, part.page, "keys do not ascend"));
@@ -372,7 +384,7 @@ impl<'a> Walk<'a> {
         if children.is_empty() {
             self.found(Damage::at(Check::Page, part.page, "a branch without branches"));
         }
-        sink.page(&header, used.min(page.len()));
+        sink.page(&header, used);
         children
     }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use etcdtop::snapshot::Side;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -35,7 +36,7 @@ fn rows(output: &Output) -> Vec<Value> {
 
 /// Makes a snapshot as old as that many hours.
 fn age(file: &Path, hours: u64) {
-    let side = file.with_extension("json");
+    let side = Side::path_of(file);
     let mut text: Value = serde_json::from_slice(&std::fs::read(&side).unwrap()).unwrap();
     let then = jiff::Timestamp::now().checked_sub(Duration::from_secs(hours * 3_600)).unwrap();
     text["taken_at"] = json!(then);
@@ -84,12 +85,26 @@ fn a_folder_is_listed_pruned_and_restored_from() {
     let fates: Vec<_> = plan.iter().map(|r| r["fate"].as_str().unwrap()).collect();
     assert_eq!(fates, ["stays: newest verified, last", "goes", "goes"]);
     assert_eq!(desk.saved().len(), 6, "three files, and one beside each");
-    // The newest verified one stays, however few are kept: the newest of all is not what it was.
-    std::fs::OpenOptions::new().append(true).open(&drilled).and_then(|f| f.set_len(8_224)).unwrap();
-    let pruned = run(&desk, &["snapshot", "prune", "--keep-last", "1", "--yes"]);
+    // Read-only removes nothing.
+    let refused = run(&desk, &[&keep[..], &["--yes", "--read-only"]].concat());
+    assert!(refused.code == 3 && refused.err.contains("nothing is removed"), "{}", refused.all());
+    // A byte of the newest is another: before anything goes it is read whole, and then nothing does.
+    let whole = std::fs::read(&drilled).unwrap();
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    std::fs::write(&drilled, damaged).unwrap();
+    let kept = run(&desk, &[&keep[..], &["--yes"]].concat());
+    assert!(kept.code == 1 && kept.err.contains("the newest verified one"), "{}", kept.all());
+    assert!(kept.err.contains("is damaged: trailer") && desk.saved().len() == 6, "{}", kept.all());
+    // What is not what it was does not count: of the others the newest stays, and what nobody knows stays as well.
+    std::fs::write(&drilled, &whole[..8_192]).unwrap();
+    let foreign = desk.snapshots().join("application.db");
+    std::fs::write(&foreign, "not ours").unwrap();
+    std::fs::write(desk.snapshots().join("application.db.json"), "{}").unwrap();
+    let pruned = run(&desk, &[&keep[..], &["--yes"]].concat());
     assert_eq!(pruned.code, 0, "{}", pruned.all());
-    assert!(drilled.exists() && middle.exists() && !old.exists(), "{:?}", desk.saved());
-    assert!(!old.with_extension("json").exists());
+    assert!(foreign.exists() && middle.exists() && !old.exists() && !drilled.exists(), "{:?}", desk.saved());
+    assert!(!Side::path_of(&old).exists());
     // What the plan of a restore says can be done as it says, by each member.
     let plan =
         stdout_json(&run(&desk, &["snapshot", "restore-plan", middle.to_str().unwrap(), "-o", "json"]));
@@ -130,7 +145,7 @@ fn the_dashboard_shows_verifies_and_prunes_the_folder() {
     p.wait("snapshot less than 1 min ago, verified");
     p.keys("6");
     p.wait(&name(&new));
-    p.wait("left.db.part is not whole");
+    p.wait("left.db.part was left");
     // What the older one holds.
     p.keys("j\r");
     p.wait_until("what it holds", |s| {
@@ -139,25 +154,29 @@ fn the_dashboard_shows_verifies_and_prunes_the_folder() {
     p.keys("\x1b");
     p.wait("VERIFIED");
     p.keys("v");
-    p.wait("full, now");
-    // A byte of it becomes another.
+    p.wait("full again");
+    // A byte of it becomes another, as on a disk that rots: nobody wrote to it.
     let mut bytes = std::fs::read(&old).unwrap();
+    let written = std::fs::metadata(&old).unwrap().modified().unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&old, bytes).unwrap();
+    std::fs::File::options().append(true).open(&old).unwrap().set_modified(written).unwrap();
     p.keys("v");
     p.wait("damaged: trailer");
     // Keep the last one alone: the older one and the part go.
     p.keys("P");
     p.wait("Remove old snapshots");
     p.keys("\t\x7f1\t\t\x7f0\t\x7f0\t");
-    p.wait("1 of 2 go");
+    p.wait_until("the button", |s| {
+        s.contains("weekly 0") && s.contains("tab moves") && s.contains("1 of 2 go")
+    });
     p.keys("\r");
     p.wait("2 removed");
     p.wait_until("the older one is gone", |s| !s.contains(&name(&old)));
     let mut left = desk.saved();
     left.sort();
-    assert_eq!(left, [name(&new), name(&new.with_extension("json"))]);
+    assert_eq!(left, [name(&new), name(&Side::path_of(&new))]);
     p.keys("q");
     assert!(p.exit().success());
 }
@@ -179,6 +198,44 @@ fn a_stream_whose_member_is_gone_is_given_up() {
     assert!(desk.saved().is_empty(), "{:?}", desk.saved());
 }
 
+/// Stopped while it is looked at: nothing is left, or it has its name, and what is said is what is so.
+#[test]
+fn a_save_that_is_stopped_at_its_end_is_one_or_the_other() {
+    let desk = Desk::with("3.6");
+    fill(&desk.cluster, 48, 1, 512);
+    let env = desk.env();
+    for _ in 0..4 {
+        let mut save = Command::new(program())
+            .args(["snapshot", "save", "--endpoints", &desk.endpoints])
+            .envs(env.iter().map(|(name, value)| (*name, value)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Whole, and not yet named.
+        let ends_whole = |f: &std::fs::DirEntry| {
+            f.path().extension().is_some_and(|e| e == "part")
+                && f.metadata().is_ok_and(|m| m.len() % 512 == 32)
+        };
+        while save.try_wait().unwrap().is_none() {
+            if std::fs::read_dir(desk.snapshots()).into_iter().flatten().flatten().any(|f| ends_whole(&f)) {
+                break;
+            }
+        }
+        send(i32::try_from(save.id()).unwrap(), Signal::INT);
+        let code = save.wait().unwrap().code();
+        let left = desk.saved();
+        match code {
+            Some(130) => assert_eq!(left, Vec::<String>::new()),
+            Some(0) => assert_eq!(left.len(), 2, "{left:?}"),
+            other => panic!("{other:?}: {left:?}"),
+        }
+        for file in left {
+            std::fs::remove_file(desk.snapshots().join(file)).unwrap();
+        }
+    }
+}
+
 /// The scratch folders of labs and drills of a process.
 fn scratch(below: &Path) -> Vec<PathBuf> {
     std::fs::read_dir(below).unwrap().flatten().map(|e| e.path()).collect()
@@ -189,7 +246,7 @@ fn scratch(below: &Path) -> Vec<PathBuf> {
 #[test]
 fn a_drill_leaves_nothing() {
     let desk = Desk::with("3.6");
-    fill(&desk.cluster, 64, 1, 512);
+    fill(&desk.cluster, 120, 1, 512);
     let file = save(&desk, "fast");
     let place = tempfile::tempdir().unwrap();
     let start = || {

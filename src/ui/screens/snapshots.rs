@@ -13,7 +13,7 @@ use crate::snapshot::{Inspected, Saved};
 use crate::ui::canvas::{Canvas, below, fit_middle, pad, row, width, wrap};
 use crate::ui::theme::{Glyphs, Theme};
 use crate::ui::widgets::inspected::{self, Line, Pen};
-use crate::ui::widgets::rows;
+use crate::ui::widgets::{operation, rows};
 
 /// Rows about the selected one, their heading included.
 const ABOUT: u16 = 9;
@@ -30,9 +30,25 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
                     canvas.text(row(inner, y), 1, &line, canvas.theme.bad);
                 }
             }
-            Some(Ok(found)) => opened(state, canvas, inner, found),
+            Some(Ok(found)) => {
+                let saved = state.shelf.saved().iter().find(|s| s.path == *path);
+                let damage = saved.and_then(|s| state.shelf.look(s)?.damages.first());
+                let problem = saved.and_then(|s| s.problem.as_ref());
+                let mut inner = inner;
+                if let Some(wrong) = damage.or(problem) {
+                    canvas.text(inner, 1, wrong, canvas.theme.bad);
+                    inner = below(inner, 1);
+                }
+                opened(state, canvas, inner, found);
+            }
         }
         return;
+    }
+    let mut area = area;
+    if state.changes.running().is_some() {
+        let height = operation::rows_wanted(state, area.width).min(area.height / 3);
+        operation::draw(state, canvas, Rect { height, ..area });
+        area = below(area, height + 1);
     }
     let saved = state.shelf.saved();
     let shown = state.shelf.rows(state.filter.input.value());
@@ -40,7 +56,10 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let about = if selected.is_some() { ABOUT.min(area.height / 2) } else { 0 };
     let list = Rect { height: area.height - about, ..area };
     let part = rows::around(&shown, selected, usize::from(list.height.saturating_sub(3)));
-    let free = state.shelf.free.map_or_else(String::new, |free| format!(", {free} free"));
+    let free = match &state.shelf.place {
+        Some(Ok(place)) => format!(", {} free", place.free),
+        _ => String::new(),
+    };
     let place = state.changes.snapshots.display();
     let title = format!("Snapshots in {place}{free}{}", rows::share(&shown, part));
     let inner = canvas.section(list, &title);
@@ -61,7 +80,8 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         let text = if saved.is_empty() { save.as_str() } else { nothing_shown(state, &save) };
         canvas.text(inner, 1, text, canvas.theme.dim);
     } else {
-        let head = cells("AGE", "REVISION", "KEYS", "SIZE", area.width, canvas.glyphs) + "  VERIFIED    FILE";
+        let head =
+            cells("AGE", "REVISION", "KEYS", "SIZE", area.width, canvas.glyphs) + "  VERIFIED     FILE";
         canvas.text(inner, 3, &head, canvas.theme.dim);
     }
     let mut y = 1;
@@ -70,7 +90,12 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         y += 1;
     }
     for part in state.shelf.parts().iter().take(usize::from(inner.height.saturating_sub(y + 1))) {
-        let text = format!("{} is not whole: it is written now, or was left", name_of(part));
+        let why = if state.changes.running().is_some() {
+            "is written now, or was left"
+        } else {
+            "was left, or is written by somebody"
+        };
+        let text = format!("{} {why}", name_of(part));
         canvas.text(row(inner, y), 1, &text, canvas.theme.warning);
         y += 1;
     }
@@ -106,7 +131,7 @@ fn trust<'a>(
     if let Some(look) = state.shelf.look(saved) {
         let whole = look.damages.is_empty();
         return if whole {
-            (glyphs.done, "full, now", theme.good)
+            (glyphs.done, "full again", theme.good)
         } else {
             (glyphs.bad, "damaged", theme.bad)
         };
@@ -138,7 +163,7 @@ fn entry(state: &State, canvas: &mut Canvas<'_>, line: Rect, saved: &Saved, sele
     let (mark, word, trusted) = trust(state, saved, theme, glyphs);
     let cells = cells(&age(old), &revision, &keys, &bytes, line.width, glyphs);
     let x = canvas.text(line, 3, &cells, style);
-    let word = pad(word, 9, false, glyphs.ellipsis);
+    let word = pad(word, 10, false, glyphs.ellipsis);
     let x = canvas.spans(line, x, &[("  ", style), (mark, trusted), (" ", style), (&word, trusted)]);
     let other = match line.width {
         _ if ours || side.is_none() => "",
@@ -215,7 +240,9 @@ fn pen<'a>(theme: &'a Theme, glyphs: &'a Glyphs, area: Rect) -> Pen<'a> {
 fn opened(state: &State, canvas: &mut Canvas<'_>, area: Rect, found: &Inspected) {
     let lines: Vec<Line> = inspected::lines(pen(canvas.theme, canvas.glyphs, area), found);
     let skip = usize::from(state.scroll);
-    for (y, line) in (0..area.height).zip(lines.iter().skip(skip)) {
+    // The last row tells that there is more.
+    let rows = area.height.saturating_sub(u16::from(lines.len() > usize::from(area.height)));
+    for (y, line) in (0..rows).zip(lines.iter().skip(skip)) {
         let at = row(area, y);
         let mut x = 1;
         for (text, style) in line {
@@ -236,5 +263,5 @@ fn opened(state: &State, canvas: &mut Canvas<'_>, area: Rect, found: &Inspected)
 pub(super) fn most_scroll(state: &State, theme: &Theme, glyphs: &Glyphs, area: Rect) -> u16 {
     let Some((_, Some(Ok(found)))) = &state.shelf.opened else { return 0 };
     let lines = inspected::lines(pen(theme, glyphs, area), found).len();
-    u16::try_from(lines).unwrap_or(u16::MAX).saturating_sub(area.height.saturating_sub(1))
+    u16::try_from(lines).unwrap_or(u16::MAX).saturating_sub(area.height.saturating_sub(3))
 }

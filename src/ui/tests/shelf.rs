@@ -8,7 +8,8 @@ use crate::snapshot::{Snapshot, inspect};
 /// A folder with what such folders hold.
 pub(super) fn fill(s: &mut State) {
     s.changes.snapshots = "/var/lib/etcdtop".into();
-    update(s, Msg::Shelf(News::Listed(Ok(crate::testing::listing()), Some(Bytes(60 << 30)))));
+    let place = crate::snapshot::Place { free: Bytes(60 << 30) };
+    update(s, Msg::Shelf(News::Listed(Ok(crate::testing::listing()), Ok(place))));
 }
 
 /// The selected snapshot is opened, and holds what a real one of etcd 3.6 does.
@@ -58,7 +59,10 @@ fn what_is_wrong_with_one_can_be_read() {
     }
     let mut s = state(&[healthy(3)]);
     fill(&mut s);
-    update(&mut s, Msg::Shelf(News::Listed(Err("/var/lib/etcdtop: Permission denied".into()), None)));
+    update(
+        &mut s,
+        Msg::Shelf(News::Listed(Err("/var/lib/etcdtop: Permission denied".into()), Err("full".into()))),
+    );
     press(&mut s, "6");
     assert!(text(&mut s, 80, 24).contains("Permission denied"));
 }

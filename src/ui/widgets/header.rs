@@ -106,6 +106,9 @@ fn facts(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     if let Some((size, quota)) = view.fullest() {
         facts.push(format!("db {size} of {quota} ({})", percent(size.share_of(quota))));
     }
+    if let Some(snapshot) = last_snapshot(state) {
+        facts.push(snapshot);
+    }
     if let Some(revision) = view.revision {
         let rate = state
             .history
@@ -113,9 +116,6 @@ fn facts(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
             .filter(|r| *r >= 0.5 && state.verdict.kind.takes_writes())
             .map_or_else(String::new, |r| format!(" +{}/s", rounded(r)));
         facts.push(format!("rev {}{rate}", grouped(u64::try_from(revision.0).unwrap_or_default())));
-    }
-    if let Some(snapshot) = last_snapshot(state) {
-        facts.push(snapshot);
     }
     // Of a cluster that cannot be reached nothing is known: it may well take writes.
     if view.ever_answered() && view.outage() != Some(Outage::Unreachable) {

@@ -33,7 +33,7 @@ pub fn plan(request: &Request, view: &ClusterView) -> Result<Plan, String> {
             rates: &rates,
             last_snapshot: Some(view.at),
             snapshot_first: None,
-            free_space: None,
+            place: None,
             busy: None,
             proof_key: "etcdtop/proof",
         },
