@@ -124,6 +124,10 @@ fn save(
 ) -> Result<Exit> {
     warn(settings);
     let (folder, name) = target(settings, path)?;
+    if let Some(file) = name.as_ref().map(|name| folder.join(name)).filter(|file| file.exists()) {
+        eprintln!("etcdtop: {} exists already, and no snapshot is ever overwritten", file.display());
+        return Ok(Exit::Refused);
+    }
     let drills = verify == "drill";
     let verify = if verify == "fast" { Verify::Fast } else { Verify::Full };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

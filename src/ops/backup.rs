@@ -74,6 +74,9 @@ impl<'a> Draft<'a> {
             Verdict::Block,
             format!("{} is {}", source.label(), source.state.shown()),
         );
+        if !source.state.answers() {
+            return Ok(());
+        }
         let line = match source.lag {
             Some(lag) => {
                 format!("it is {} entries behind the leader: the snapshot will be, too", grouped(lag))

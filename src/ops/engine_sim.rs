@@ -201,8 +201,14 @@ impl World for Sim {
             if let Some(bad) = others.clone().find(|m| !m.state.serves()) {
                 truth.sins.push(format!("m{} while {} was {:?}", i + 1, bad.label(), bad.state));
             }
+            // One whose turn is over without a call, because it was away then, is left for another time.
+            let over = |t: &MemberId| {
+                let id = format!("{t:?}");
+                truth.journal.iter().any(|l| l.starts_with("ended") && l.contains(&id))
+            };
             let left = self.targets.iter().any(|t| {
                 t != member
+                    && !over(t)
                     && !truth.calls.contains(&(seen.members.iter().position(|m| m.id == Some(*t)).unwrap()))
             });
             if seen.leader == Some(*member) && left {

@@ -228,6 +228,31 @@ fn pages_are_read_in_any_order() {
     assert!(reader.page(PageId(20)).is_err() && reader.page(PageId(u64::MAX)).is_err());
 }
 
+/// Elements that share their bytes would be copied and hashed once for each of them: 65,535 times three megabytes.
+#[test]
+fn elements_that_overlap_are_not_read() {
+    for (kind, length_at) in [(Kind::Branch, 4), (Kind::Leaf, 8)] {
+        let (page, mut bytes) = (page_of(kind), raw());
+        let header = Header::read(&bytes[page..]).unwrap();
+        let (count, size) = (usize::from(header.count), (header.overflow as usize + 1) * PAGE);
+        for i in 0..count {
+            let element = page + HEADER + i * ELEMENT;
+            // All of them lie where the last one's table ends, and are as long as the page allows.
+            let at = u32::try_from((count - i) * ELEMENT).unwrap();
+            let long = u32::try_from(size - HEADER - count * ELEMENT).unwrap();
+            let pos = if kind == Kind::Branch { 0 } else { 4 };
+            bytes[element + pos..][..4].copy_from_slice(&at.to_le_bytes());
+            bytes[element + length_at..][..4].copy_from_slice(&long.to_le_bytes());
+            if kind == Kind::Leaf {
+                bytes[element + 12..][..4].fill(0);
+            }
+        }
+        let named = wrong(&bytes);
+        let words = format!("page: page {}: its elements overlap", page / PAGE);
+        assert!(named.contains(&words), "{kind:?}: {named:?}");
+    }
+}
+
 /// The same data, written by bbolt with the pages of other machines.
 #[test]
 fn pages_of_any_size_are_read() {

@@ -261,7 +261,7 @@ async fn a_snapshot_is_saved_from_the_command_line() {
     assert_eq!((&side["verified"], side["members"].as_array().unwrap().len()), (&json!("full"), 3), "{side}");
     // A name that is taken, a member that is none, a folder that cannot be: nothing is written over, and it says why.
     let again = save(&[file.to_str().unwrap()]);
-    assert!(again.code == 1 && again.err.contains("exists already"), "{}", again.all());
+    assert!(again.code == 3 && again.err.contains("exists already"), "{}", again.all());
     let none = save(&["--member", "m9"]);
     assert!(none.code == 2 && none.err.contains("no member \"m9\": there are m1, m2, m3"), "{}", none.all());
     let bad = save(&[file.join("x.db").to_str().unwrap()]);
