@@ -142,7 +142,7 @@ fn the_dashboard_shows_verifies_and_prunes_the_folder() {
     drop(part);
     let name = |file: &Path| file.file_name().unwrap().to_string_lossy().into_owned();
     let mut p = desk.etcdtop();
-    p.wait("snapshot less than 1 min ago, verified");
+    p.wait("snapshot just now, verified");
     p.keys("6");
     p.wait(&name(&new));
     p.wait("left.db.part was left");

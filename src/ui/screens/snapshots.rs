@@ -220,7 +220,11 @@ fn details(state: &State, canvas: &mut Canvas<'_>, area: Rect, saved: &Saved) {
             let members: Vec<_> =
                 side.members.iter().map(|m| crate::model::text::printable(&m.name).into_owned()).collect();
             lines.push(("cluster", format!("{cluster}: {}", members.join(", ")), theme.text));
-            lines.push(("SHA-256", side.sha256.clone(), theme.dim));
+            // What somebody who copied it can compare; etcd's own checksum leaves itself out.
+            match &side.file_sha256 {
+                Some(sum) => lines.push(("sha256sum", sum.clone(), theme.dim)),
+                None => lines.push(("checksum", side.sha256.clone(), theme.dim)),
+            }
         }
     }
     let command = format!("etcdtop snapshot restore-plan {}", saved.path.display());

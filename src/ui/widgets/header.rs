@@ -145,12 +145,9 @@ fn last_snapshot(state: &State) -> Option<String> {
     let Some(newest) = state.shelf.newest(cluster) else { return Some("no snapshot here".into()) };
     let old = Duration::try_from(state.now.duration_since(newest.taken_at)).unwrap_or_default();
     let word = if state.shelf.trusted(newest) { "verified" } else { "not verified" };
-    Some(format!("snapshot {} ago, {word}", coarse(old)))
-}
-
-/// An age that does not count seconds: it stands in a line that is always on screen.
-fn coarse(old: Duration) -> String {
-    if old < Duration::from_secs(60) { "less than 1 min".into() } else { age(old) }
+    // It counts no seconds: it stands in a line that is always on screen.
+    let when = if old < Duration::from_secs(60) { "just now".into() } else { format!("{} ago", age(old)) };
+    Some(format!("snapshot {when}, {word}"))
 }
 
 /// `polled 15 s ago, every 1 min`, when it is not every second.
