@@ -139,6 +139,12 @@ impl Dialog {
         fields
     }
 
+    /// Whether letters are text.
+    #[must_use]
+    pub const fn types(&self) -> bool {
+        matches!(self.focus, Focus::Name | Focus::Keep)
+    }
+
     /// When what it shows was seen.
     #[must_use]
     pub fn seen_at(&self) -> Timestamp {
@@ -265,7 +271,7 @@ impl Dialog {
     }
 
     fn edit(&mut self, key: Key) {
-        if let Some(request) = super::update::edit(key) {
+        if let Some(request) = super::overlay::edit(key) {
             self.insert(request);
         }
     }

@@ -54,6 +54,8 @@ pub enum ActionId {
     Faster,
     /// Copy the selected row.
     Copy,
+    /// Compare the members' data.
+    Compare,
     /// Compact.
     Compact,
     /// Defragment the selected member.
@@ -184,6 +186,13 @@ pub static ACTIONS: &[Action] = &[
         "the folder of snapshots, and what each holds"
     ),
     action!(ActionId::Show(Screen::Timeline), "timeline", ["7"], Views, "what happened since the start"),
+    action!(
+        ActionId::Show(Screen::Latency),
+        "latency",
+        ["8"],
+        Views,
+        "fsync, commit, round trips and requests over time"
+    ),
     action!(ActionId::NextView, "next_view", ["tab", "right", "l"], Views, "the next view", "next view"),
     action!(ActionId::PreviousView, "previous_view", ["shift-tab", "left", "h"], Views, "the view before"),
     action!(ActionId::Up, "up", ["up", "k"], Move, "one row up"),
@@ -219,6 +228,13 @@ pub static ACTIONS: &[Action] = &[
     action!(ActionId::Recover, "recover", ["R"], Change, "the way out of NOSPACE, as one plan", "recover"),
     action!(ActionId::GoOn, "go_on", ["o"], Change, "go on with what was interrupted"),
     action!(ActionId::Stop, "stop", ["x"], Change, "stop what runs at its next safe point", "stop"),
+    action!(
+        ActionId::Compare,
+        "compare_data",
+        ["H"],
+        Look,
+        "compare the members' data (HashKV: each reads all of its keys)"
+    ),
     action!(ActionId::Verify, "verify", ["v"], Look, "verify the selected snapshot: every byte"),
     action!(ActionId::Prune, "prune", ["P"], Program, "remove old snapshots, after a plan"),
     action!(ActionId::Filter, "filter", ["/"], Look, "show only rows with this text", "filter"),
@@ -268,6 +284,8 @@ impl Action {
                 super::shelf::unavailable(state)
             }
             ActionId::Prune => super::shelf::prune_unavailable(state),
+            ActionId::Compare if state.comparing => Some("the members' data is being compared"),
+            ActionId::Compare if state.view.cluster_id.is_none() => Some("no cluster is known yet"),
             ActionId::Open | ActionId::Show(Screen::Member) if state.view.members.is_empty() => {
                 Some("no member is known yet")
             }
@@ -409,6 +427,13 @@ impl Keymap {
         self.keys(id).iter().map(ToString::to_string).min_by_key(String::len).unwrap_or_default()
     }
 
+    /// The shortest key of the action with this name; none if there is no such action, or it has no key.
+    #[must_use]
+    pub fn of_name(&self, name: &str) -> Option<String> {
+        let action = ACTIONS.iter().find(|a| a.name == name)?;
+        Some(self.first(action.id)).filter(|key| !key.is_empty())
+    }
+
     /// The keys of an action, for people: `up k`.
     #[must_use]
     pub fn shown(&self, id: ActionId) -> String {
@@ -452,7 +477,7 @@ mod tests {
     #[test]
     fn findings_offer_what_there_is() {
         // `diagnose` knows the names alone: here they are checked against the table.
-        for name in ["snapshot", "compact", "rolling_defrag", "alarms", "recover"] {
+        for name in ["snapshot", "compact", "rolling_defrag", "alarms", "recover", "move_leader"] {
             assert!(ACTIONS.iter().any(|a| a.name == name && a.group == Group::Change), "{name}");
         }
     }

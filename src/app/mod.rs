@@ -6,6 +6,7 @@ pub mod key;
 pub mod keymap;
 mod news;
 pub mod operation;
+mod overlay;
 pub mod palette;
 pub mod prune;
 pub mod shelf;

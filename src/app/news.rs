@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::state::State;
-use crate::diagnose;
+use crate::diagnose::{self, Case, Settles};
 use crate::model::event::{EventKind, between};
+use crate::model::hashes::Comparison;
 use crate::model::verdict::judge;
 use crate::model::{ClusterView, Event, Finding, MemberState, Severity};
 use crate::ops::plan::Action;
@@ -57,7 +58,13 @@ fn take_view(state: &mut State, view: Arc<ClusterView>) {
     let view = with_our_rewrite(state, view);
     state.now = view.at;
     state.history.push(&view);
-    let findings = diagnose::findings(&view, &state.history);
+    let case = Case {
+        view: &view,
+        history: &state.history,
+        backup: state.shelf.backup(view.cluster_id, view.at),
+        hashes: state.hashes.as_ref(),
+    };
+    let findings = state.damper.settle(diagnose::findings(&case), view.at);
     let verdict = judge(&view, &findings);
     for event in between(&state.view, &view, (&state.verdict, &verdict)) {
         remember(state, event);
@@ -82,7 +89,23 @@ fn take_view(state: &mut State, view: Arc<ClusterView>) {
 const AWAY: Duration = Duration::from_secs(60);
 /// Rules whose findings are in the timeline already, as changes of members, verdict and alarms.
 const TOLD_ELSEWHERE: [&str; 6] =
-    ["member_not_serving", "unreachable", "quorum_lost", "no_leader", "alarm", "conflict"];
+    ["member_not_serving", "unreachable", "quorum_lost", "no_leader", "alarm_nospace", "alarm_corrupt"];
+
+/// The members' data was compared.
+pub(super) fn on_comparison(state: &mut State, outcome: Result<Comparison, String>) {
+    state.comparing = false;
+    let (severity, line) = match outcome {
+        Err(why) => (Severity::Warning, format!("the members' data could not be compared: {why}")),
+        Ok(comparison) => {
+            let told = (comparison.severity(), comparison.words());
+            state.hashes = Some(comparison);
+            told
+        }
+    };
+    state.say(line.clone(), severity > Severity::Note);
+    let event = Event { at: state.clock, severity, kind: EventKind::Finding, member: None, line };
+    state.timeline.push_back(event);
+}
 
 fn findings_came_and_went(state: &mut State, view: &ClusterView, findings: &[Finding]) {
     // What is there from the start did not come.
@@ -97,7 +120,10 @@ fn findings_came_and_went(state: &mut State, view: &ClusterView, findings: &[Fin
         }
     }
     state.recent.retain(|key, (seen, finding)| {
-        let away = view.at.duration_since(*seen).unsigned_abs() > AWAY;
+        // Those that settle slowly were held for as long already.
+        let settled = diagnose::rule(key.rule).is_some_and(|r| r.settles == Settles::Slowly);
+        let patience = if settled { Duration::ZERO } else { AWAY };
+        let away = view.at.duration_since(*seen).unsigned_abs() > patience;
         if away {
             events.push(entry(Severity::Note, key.member, format!("over: {}", finding.line)));
         }

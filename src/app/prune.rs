@@ -146,7 +146,7 @@ pub(super) fn in_dialog(state: &mut State, key: Key) -> Vec<Effect> {
             return vec![Effect::Shelf(Work::Remove { fates, parts })];
         }
         _ => {
-            if let Some(request) = super::update::edit(key) {
+            if let Some(request) = super::overlay::edit(key) {
                 prune.insert(request);
             }
         }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::prune::Prune;
 use super::state::{Overlay, Screen, State};
 use super::update::Effect;
+use crate::diagnose::Backup;
 use crate::model::{Bytes, ClusterId};
 use crate::snapshot::{Inspected, Listing, Place, Saved};
 
@@ -108,6 +110,16 @@ impl Shelf {
     #[must_use]
     pub fn newest(&self, cluster: ClusterId) -> Option<&Saved> {
         self.saved().iter().find(|s| s.side.as_ref().and_then(|s| s.cluster_id) == Some(cluster))
+    }
+
+    /// What is known about snapshots of a cluster at a moment.
+    #[must_use]
+    pub fn backup(&self, cluster: Option<ClusterId>, now: Timestamp) -> Backup {
+        let (Some(cluster), Some(Ok(_))) = (cluster, &self.listing) else { return Backup::Unknown };
+        self.newest(cluster).map_or(Backup::None, |newest| Backup::Taken {
+            age: Duration::try_from(now.duration_since(newest.taken_at)).unwrap_or_default(),
+            verified: self.trusted(newest),
+        })
     }
 
     /// The rows that a filter lets through, as indices into [`Self::saved`].

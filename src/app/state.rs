@@ -14,7 +14,9 @@ use super::operation::Changes;
 use super::prune::Prune;
 use super::shelf::Shelf;
 use crate::config::ThemeName;
+use crate::diagnose::Damper;
 use crate::model::finding::FindingKey;
+use crate::model::hashes::Comparison;
 use crate::model::{ClusterView, Endpoint, Event, Finding, MemberId, Severity, Verdict};
 use crate::poll::history::History;
 
@@ -35,6 +37,8 @@ pub enum Screen {
     Snapshots,
     /// 7: what happened.
     Timeline,
+    /// 8: fsync, commit, round trips, requests.
+    Latency,
 }
 
 /// What lies over the view and takes the keys.
@@ -58,10 +62,12 @@ pub enum Overlay {
     Prune(Box<Prune>),
     /// Leaving while an operation runs.
     Leave,
-    /// `e`: what the selected thing means.
+    /// `e`: what the view, or the plan under it, means.
     Explain {
         /// First line shown.
         scroll: u16,
+        /// What comes back when it is closed.
+        under: Option<Box<Overlay>>,
     },
 }
 
@@ -168,6 +174,12 @@ pub struct State {
     pub verdict: Verdict,
     /// The newest picture while the one on screen is frozen.
     pub live: Option<Box<Live>>,
+    /// What keeps findings from flapping.
+    pub damper: Damper,
+    /// The last comparison of the members' data.
+    pub hashes: Option<Comparison>,
+    /// One is being made.
+    pub comparing: bool,
     /// Findings that were there within the last minute, and when: what comes and goes is told once.
     pub recent: BTreeMap<FindingKey, (Timestamp, Finding)>,
     /// What was seen over time.
@@ -233,6 +245,9 @@ impl State {
             burst: false,
             verdict,
             live: None,
+            damper: Damper::default(),
+            hashes: None,
+            comparing: false,
             recent: BTreeMap::new(),
             history: History::default(),
             timeline: VecDeque::new(),
@@ -322,7 +337,7 @@ impl State {
     /// Keeps what is scrolled within `most` lines.
     pub const fn keep_scroll(&mut self, most: u16) {
         let scroll = match &mut self.overlay {
-            Some(Overlay::Help { scroll } | Overlay::Explain { scroll }) => scroll,
+            Some(Overlay::Help { scroll } | Overlay::Explain { scroll, .. }) => scroll,
             Some(Overlay::Plan(dialog)) => &mut dialog.scroll,
             Some(Overlay::Prune(prune)) => &mut prune.scroll,
             Some(Overlay::Palette { .. } | Overlay::Leave) => return,

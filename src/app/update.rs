@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tui_input::InputRequest;
 
 use super::INTERVALS;
 use super::key::{Key, KeyCode};
 use super::keymap::{ActionId, action};
 use super::news;
 use super::operation::{self, Operation};
-use super::palette;
+use super::overlay;
 use super::shelf::{self, News, Work};
 use super::state::{Live, Overlay, RowKey, Screen, State};
 use crate::config::ThemeName;
 use crate::model::ClusterView;
+use crate::model::hashes::Comparison;
 use crate::ops::past::History as Past;
 use crate::ops::{OpEvent, Plan, Progress};
 
@@ -46,6 +46,8 @@ pub enum Msg {
     Refused(String),
     /// News of the folder of snapshots.
     Shelf(News),
+    /// The members' data beside each other, or why it could not be compared.
+    Compared(Result<Comparison, String>),
 }
 
 /// What the loop must do.
@@ -69,6 +71,8 @@ pub enum Effect {
     ReadJournal,
     /// Do something in the folder of snapshots.
     Shelf(Work),
+    /// Ask every member for the hash of its data.
+    Compare,
     /// Back to the shell until SIGCONT.
     Suspend,
     /// The end.
@@ -76,7 +80,7 @@ pub enum Effect {
 }
 
 /// The views in the order of Tab.
-pub const SCREENS: [Screen; 7] = [
+pub const SCREENS: [Screen; 8] = [
     Screen::Overview,
     Screen::Member,
     Screen::Storage,
@@ -84,13 +88,14 @@ pub const SCREENS: [Screen; 7] = [
     Screen::Operations,
     Screen::Snapshots,
     Screen::Timeline,
+    Screen::Latency,
 ];
 
 /// Changes the state; what the loop must do.
 pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
     match msg {
         Msg::Key(key) => return on_key(state, key),
-        Msg::Paste(text) => on_paste(state, &text),
+        Msg::Paste(text) => overlay::on_paste(state, &text),
         Msg::Wheel(rows) => move_by(state, rows),
         Msg::Resize(width, height) => state.size = (width, height),
         Msg::Operation(event) => return operation::on_event(state, event),
@@ -118,6 +123,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
             state.say(why, true);
         }
         Msg::Shelf(news) => return shelf::on_news(state, news),
+        Msg::Compared(outcome) => news::on_comparison(state, outcome),
         Msg::View(view) => news::on_view(state, view),
         Msg::Tick(now) => {
             state.clock = now;
@@ -167,7 +173,7 @@ fn on_key(state: &mut State, key: Key) -> Vec<Effect> {
         };
     }
     if state.overlay.is_some() {
-        return in_overlay(state, key);
+        return overlay::in_overlay(state, key);
     }
     if state.filter.editing {
         match key.code {
@@ -176,7 +182,7 @@ fn on_key(state: &mut State, key: Key) -> Vec<Effect> {
             }
             KeyCode::Enter => state.filter.editing = false,
             _ => {
-                if let Some(request) = edit(key) {
+                if let Some(request) = overlay::edit(key) {
                     state.filter.input.handle(request);
                 }
             }
@@ -205,94 +211,7 @@ fn too_small(state: &State) -> bool {
     state.size.0 < LEAST.0 || state.size.1 < LEAST.1
 }
 
-fn in_overlay(state: &mut State, key: Key) -> Vec<Effect> {
-    let closes = matches!(
-        state.keymap.action(key),
-        Some(ActionId::Back | ActionId::Quit | ActionId::Help | ActionId::Explain)
-    );
-    let act = state.keymap.action(key);
-    match &mut state.overlay {
-        Some(Overlay::Help { scroll } | Overlay::Explain { scroll }) => {
-            if closes {
-                state.overlay = None;
-            } else {
-                *scroll = match act {
-                    Some(ActionId::Down) => scroll.saturating_add(1),
-                    Some(ActionId::Up) => scroll.saturating_sub(1),
-                    Some(ActionId::PageDown) => scroll.saturating_add(10),
-                    Some(ActionId::PageUp) => scroll.saturating_sub(10),
-                    Some(ActionId::First) => 0,
-                    Some(ActionId::Last) => u16::MAX,
-                    _ => *scroll,
-                };
-            }
-            Vec::new()
-        }
-        Some(Overlay::Palette { input, chosen }) => {
-            let found = palette::matches(input.value());
-            match key.code {
-                KeyCode::Esc => state.overlay = None,
-                KeyCode::Enter => {
-                    let picked = found.get(*chosen).map(|a| a.id);
-                    state.overlay = None;
-                    if let Some(id) = picked {
-                        return perform(state, id);
-                    }
-                }
-                KeyCode::Tab => {
-                    if let Some(action) = found.get(*chosen) {
-                        *input = tui_input::Input::new(action.name.to_owned());
-                        *chosen = 0;
-                    }
-                }
-                KeyCode::Down => *chosen = (*chosen + 1).min(found.len().saturating_sub(1)),
-                KeyCode::Up => *chosen = chosen.saturating_sub(1),
-                _ => {
-                    if let Some(request) = edit(key) {
-                        input.handle(request);
-                        *chosen = 0;
-                    }
-                }
-            }
-            Vec::new()
-        }
-        Some(Overlay::Plan(_)) => operation::in_dialog(state, key),
-        Some(Overlay::Prune(_)) => super::prune::in_dialog(state, key),
-        Some(Overlay::Leave) => operation::in_leave(state, key),
-        None => Vec::new(),
-    }
-}
-
-/// What a key does in an input line.
-pub(super) const fn edit(key: Key) -> Option<InputRequest> {
-    Some(match (key.code, key.ctrl) {
-        (KeyCode::Char('u'), true) => InputRequest::DeleteLine,
-        (KeyCode::Char('w'), true) => InputRequest::DeletePrevWord,
-        (KeyCode::Char('a'), true) | (KeyCode::Home, _) => InputRequest::GoToStart,
-        (KeyCode::Char('e'), true) | (KeyCode::End, _) => InputRequest::GoToEnd,
-        (KeyCode::Char(c), false) => InputRequest::InsertChar(c),
-        (KeyCode::Backspace, _) => InputRequest::DeletePrevChar,
-        (KeyCode::Delete, _) => InputRequest::DeleteNextChar,
-        (KeyCode::Left, _) => InputRequest::GoToPrevChar,
-        (KeyCode::Right, _) => InputRequest::GoToNextChar,
-        _ => return None,
-    })
-}
-
-/// Pasted text goes into an open input line and nowhere else: it never is a command.
-fn on_paste(state: &mut State, text: &str) {
-    let input = match &mut state.overlay {
-        Some(Overlay::Palette { input, .. }) => input,
-        Some(Overlay::Plan(dialog)) => return dialog.paste(text),
-        None if state.filter.editing => &mut state.filter.input,
-        _ => return,
-    };
-    for c in text.chars().filter(|c| !c.is_control()).take(200) {
-        input.handle(InputRequest::InsertChar(c));
-    }
-}
-
-fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
+pub(super) fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
     if let Some(reason) = action(id).and_then(|a| a.unavailable(state)) {
         state.say(reason.to_owned(), true);
         return Vec::new();
@@ -311,6 +230,11 @@ fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
         ActionId::PreviousMember => select_by(state, -1),
         ActionId::Open if state.screen == Screen::Snapshots => return shelf::open(state),
         ActionId::Open => return show(state, Screen::Member),
+        ActionId::Compare => {
+            state.comparing = true;
+            state.say("comparing the members' data: each reads all of its keys", false);
+            return vec![Effect::Compare];
+        }
         ActionId::Verify => return shelf::verify(state),
         ActionId::Prune => shelf::prune(state),
         ActionId::Back if shelf::close(state) => state.scroll = 0,
@@ -330,7 +254,7 @@ fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
             state.overlay = Some(Overlay::Palette { input: tui_input::Input::default(), chosen: 0 });
         }
         ActionId::Help => state.overlay = Some(Overlay::Help { scroll: 0 }),
-        ActionId::Explain => state.overlay = Some(Overlay::Explain { scroll: 0 }),
+        ActionId::Explain => overlay::explain(state),
         ActionId::Freeze => freeze(state),
         ActionId::PollNow => {
             return vec![Effect::PollNow, Effect::ReadJournal, Effect::Shelf(Work::List)];
@@ -389,26 +313,14 @@ fn step_view(from: Screen, by: usize) -> Screen {
 
 /// Moves the selection, or scrolls the views that have no rows of members.
 fn move_by(state: &mut State, rows: i16) {
-    match &mut state.overlay {
-        Some(Overlay::Help { scroll } | Overlay::Explain { scroll }) => {
-            *scroll = scroll.saturating_add_signed(rows);
-            return;
-        }
-        Some(Overlay::Plan(dialog)) => {
-            dialog.scroll = dialog.scroll.saturating_add_signed(rows);
-            return;
-        }
-        Some(Overlay::Prune(prune)) => {
-            prune.scroll = prune.scroll.saturating_add_signed(rows);
-            return;
-        }
-        Some(Overlay::Palette { .. } | Overlay::Leave) => return,
-        None => {}
+    if let Some(overlay) = &mut state.overlay {
+        overlay::scroll_by(overlay, rows);
+        return;
     }
     if state.screen == Screen::Snapshots {
         return shelf::move_by(state, rows);
     }
-    if matches!(state.screen, Screen::Timeline | Screen::Member | Screen::Operations) {
+    if matches!(state.screen, Screen::Timeline | Screen::Member | Screen::Operations | Screen::Latency) {
         // The loop keeps it within what there is to see.
         state.scroll = state.scroll.saturating_add_signed(rows);
         return;

@@ -6,6 +6,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+use super::diagnose::DiagnoseArgs;
 use super::lab::LabArgs;
 use super::snapshot::SnapshotCommand;
 use crate::config::Flags;
@@ -89,6 +90,8 @@ pub enum Command {
     Status,
     /// A linearizable read through each member, with its latency (exit: 0 ok, 1 warning, 2 critical, 3 unknown)
     Health,
+    /// What is wrong, worst first, and what to do about it (exit: 0 ok, 1 warning, 2 critical, 3 unknown)
+    Diagnose(DiagnoseArgs),
     /// Save snapshots, see what they hold, and whether they can be trusted
     Snapshot {
         /// What to do.
@@ -184,6 +187,9 @@ pub struct GlobalArgs {
     /// Where /metrics is, if not on the client url, such as http://*:2381 (* is the member's host)
     #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Other)]
     pub metrics_url: Option<String>,
+    /// Pause between two scrapes of /metrics, 1s to 1m; 0 for no scrapes [default: 5s]
+    #[arg(long, global = true, value_name = "DURATION", value_hint = ValueHint::Other)]
+    pub metrics_interval: Option<String>,
     /// Refuse every change
     #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub read_only: Option<String>,
@@ -232,7 +238,7 @@ impl GlobalArgs {
         if !self.endpoints.is_empty() {
             flags.insert("endpoints", self.endpoints.join(","));
         }
-        let texts: [(&'static str, &Option<String>); 26] = [
+        let texts: [(&'static str, &Option<String>); 27] = [
             ("cacert", &self.cacert),
             ("cert", &self.cert),
             ("key", &self.key),
@@ -249,6 +255,7 @@ impl GlobalArgs {
             ("discovery_srv", &self.discovery_srv),
             ("discovery_srv_name", &self.discovery_srv_name),
             ("metrics_url", &self.metrics_url),
+            ("metrics_interval", &self.metrics_interval),
             ("read_only", &self.read_only),
             ("snapshot_dir", &self.snapshot_dir),
             ("on_hangup", &self.on_hangup),

@@ -97,9 +97,6 @@ pub(super) async fn endpoints(settings: &Settings) -> Result<Vec<Endpoint>> {
     }
 }
 
-/// The pause between two scrapes of `/metrics`.
-pub(super) const METRICS_EVERY: Duration = Duration::from_secs(5);
-
 /// How long to wait for a member that hangs: as long as was asked for, otherwise not as long as a call may take.
 pub(super) fn patience(settings: &Settings) -> Duration {
     match settings.command_timeout.origin {
@@ -116,7 +113,7 @@ pub(super) async fn poll_options(access: Access, settings: &Settings) -> Result<
         dialer,
         endpoints,
         interval: settings.interval.value,
-        metrics_every: Some(METRICS_EVERY),
+        metrics_every: settings.metrics_interval.value,
         patience: patience(settings),
     })
 }

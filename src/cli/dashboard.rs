@@ -8,10 +8,11 @@ use color_eyre::eyre::eyre;
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::args::Cli;
-use super::connect::{METRICS_EVERY, access, patience, poll_options, settings};
+use super::connect::{access, patience, poll_options, settings};
 use super::exit::Exit;
 use super::operate::snapshot_dir;
 use super::operations::Runner;
@@ -23,7 +24,9 @@ use crate::app::{Effect, Keymap, Msg, State, update};
 use crate::config::{ColorChoice, Settings, ThemeName};
 use crate::etcd::Dialer;
 use crate::model::ClusterView;
+use crate::model::hashes::Comparison;
 use crate::ops::Plan;
+use crate::poll::compare::compare;
 use crate::poll::{self, Poll};
 use crate::term::{self, Depth, Guard, Input, Painter, Signal, Signals};
 use crate::ui;
@@ -79,7 +82,7 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
             dialer,
             endpoints,
             interval: settings.interval.value,
-            metrics_every: Some(METRICS_EVERY),
+            metrics_every: settings.metrics_interval.value,
             patience: patience(&settings),
         })
     };
@@ -143,6 +146,7 @@ struct Loop<'a> {
     dialer: Option<Dialer>,
     runner: Runner,
     shelf: Shelf,
+    comparing: Option<JoinHandle<Result<Comparison, String>>>,
     /// When it was last looked whether the journal has changed.
     journal_read: Instant,
     /// When the last frame was drawn.
@@ -163,6 +167,7 @@ impl<'a> Loop<'a> {
             dialer: None,
             runner,
             shelf,
+            comparing: None,
             journal_read: Instant::now(),
             drawn: Instant::now(),
             due: None,
@@ -233,6 +238,12 @@ impl<'a> Loop<'a> {
                     this.take(msg)?;
                     this.due.get_or_insert(this.drawn + FRAME);
                 }
+                outcome = async { this.comparing.as_mut().ok_or(())?.await.map_err(|_| ()) }, if this.comparing.is_some() => {
+                    this.comparing = None;
+                    let outcome = outcome.unwrap_or_else(|()| Err("internal error".to_owned()));
+                    this.take(Msg::Compared(outcome))?;
+                    this.due.get_or_insert(this.drawn + FRAME);
+                }
                 changed = views.changed(), if polling => {
                     if changed.is_err() {
                         polling = false;
@@ -274,6 +285,13 @@ impl<'a> Loop<'a> {
         let views = poll.views();
         self.poll = Some(poll);
         views
+    }
+
+    /// Compares the members' data beside the loop.
+    fn compare(&mut self) {
+        let (Some(poll), Some(dialer)) = (&self.poll, self.dialer.clone()) else { return };
+        let (view, poll) = (self.state.newest(), poll.handle());
+        self.comparing = Some(tokio::spawn(async move { compare(&view, &poll, &dialer).await }));
     }
 
     /// Starts a confirmed plan; why it cannot be started.
@@ -346,6 +364,7 @@ impl<'a> Loop<'a> {
                 Effect::SetMouse(on) => self.guard.set_mouse(on)?,
                 Effect::Redraw => self.redraw_all(),
                 Effect::Suspend => self.suspend()?,
+                Effect::Compare => self.compare(),
                 Effect::Start(plan, typed) => {
                     if let Err(why) = self.start_operation(*plan, &typed) {
                         update(&mut self.state, Msg::Refused(why));

@@ -12,7 +12,7 @@ use super::exit::{Exit, Plugin};
 use super::status::{refuse_to_mix, settled};
 use super::table::table;
 use crate::config::OutputFormat;
-use crate::diagnose;
+use crate::diagnose::{self, Case};
 use crate::etcd::{Dialer, Fault};
 use crate::model::units::latency;
 use crate::model::verdict::judge;
@@ -57,7 +57,7 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
         Ok((view, checked))
     })?;
     refuse_to_mix(&view)?;
-    let verdict = settled(&view, judge(&view, &diagnose::findings(&view, &History::default())));
+    let verdict = settled(&view, judge(&view, &diagnose::findings(&Case::new(&view, &History::default()))));
     match output(&settings) {
         OutputFormat::Table => print(&human(&checked, &verdict))?,
         OutputFormat::Json | OutputFormat::Jsonl => {

@@ -6,7 +6,7 @@ use color_eyre::eyre::{Context, eyre};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::Cli;
-use super::connect::{METRICS_EVERY, settings};
+use super::connect::settings;
 use super::dashboard::{self, Opening};
 use super::exit::Exit;
 use crate::etcd::Dialer;
@@ -113,7 +113,7 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
             dialer,
             endpoints,
             interval: settings.interval.value,
-            metrics_every: Some(METRICS_EVERY),
+            metrics_every: settings.metrics_interval.value,
             patience: poll::PATIENCE,
         };
         let access = crate::app::state::Access {

@@ -1,9 +1,11 @@
 //! Command line types and one file per command. Knows every other room.
 
 mod args;
+mod bundle;
 mod config_cmd;
 mod connect;
 mod dashboard;
+mod diagnose;
 mod exit;
 mod folder;
 mod health;
@@ -34,6 +36,10 @@ pub fn run(cli: &Cli) -> Result<Exit> {
         Some(Command::Status) => status::run(cli),
         // To a monitoring system wrong settings are no sign of a broken cluster.
         Some(Command::Health) => health::run(cli).or_else(|report| {
+            eprintln!("etcdtop: {report:#}");
+            Ok(Exit::Plugin(exit::Plugin::Unknown))
+        }),
+        Some(Command::Diagnose(args)) => diagnose::run(cli, args).or_else(|report| {
             eprintln!("etcdtop: {report:#}");
             Ok(Exit::Plugin(exit::Plugin::Unknown))
         }),

@@ -11,7 +11,7 @@ use super::connect::{access, output, poll_options, print, print_json, run_to_end
 use super::exit::Exit;
 use super::table::table;
 use crate::config::OutputFormat;
-use crate::diagnose;
+use crate::diagnose::{self, Case};
 use crate::model::units::{grouped, latency, percent};
 use crate::model::verdict::judge;
 use crate::model::{
@@ -23,7 +23,7 @@ use crate::poll::history::History;
 
 /// `status -o json`. What is not known is null.
 #[derive(Serialize)]
-struct StatusJson<'a> {
+pub(super) struct StatusJson<'a> {
     cluster_id: Option<ClusterId>,
     verdict: VerdictKind,
     reason: &'a str,
@@ -71,7 +71,7 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
             + options.dialer.access().command_timeout
             + Duration::from_secs(1);
         let view = Poll::start(options).settled(limit).await;
-        let findings = diagnose::findings(&view, &History::default());
+        let findings = diagnose::findings(&Case::new(&view, &History::default()));
         let verdict = settled(&view, judge(&view, &findings));
         Ok((view, verdict))
     })?;
@@ -104,7 +104,7 @@ pub(super) fn refuse_to_mix(view: &ClusterView) -> Result<()> {
     }
 }
 
-fn json<'a>(view: &'a ClusterView, verdict: &'a Verdict) -> StatusJson<'a> {
+pub(super) fn json<'a>(view: &'a ClusterView, verdict: &'a Verdict) -> StatusJson<'a> {
     StatusJson {
         cluster_id: view.cluster_id,
         verdict: verdict.kind,

@@ -60,6 +60,7 @@ pub static SETTINGS: &[Setting] = &[
     of_etcdctl("keepalive_time"),
     of_etcdctl("keepalive_timeout"),
     setting("metrics_url"),
+    setting("metrics_interval"),
     setting("read_only"),
     setting("snapshot_dir"),
     setting("on_hangup"),
@@ -362,6 +363,7 @@ impl Layers<'_> {
                     Err(e) => Err(e.reason),
                 }
             })?,
+            metrics_interval: self.value("metrics_interval", "5s", values::metrics_interval)?,
             read_only: self.read_only()?,
             interval: self.value("interval", "1s", values::interval)?,
             theme: self.value("theme", "dark", theme)?,

@@ -201,6 +201,8 @@ pub struct Settings {
     pub log_file: Option<Sourced<PathBuf>>,
     /// Where `/metrics` is served, if not on the client url.
     pub metrics_url: Option<Sourced<String>>,
+    /// Pause between two scrapes of `/metrics`; none: they are not scraped.
+    pub metrics_interval: Sourced<Option<Duration>>,
     /// The shape of output; none: table on a terminal.
     pub output: Option<Sourced<OutputFormat>>,
     /// Where snapshots are saved.

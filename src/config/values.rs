@@ -51,6 +51,15 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The pause between two scrapes of `/metrics`: 1 s to 1 m, or 0 for none.
+pub(super) fn metrics_interval(text: &str) -> Result<Option<Duration>, String> {
+    match duration(if text.trim() == "0" { "0s" } else { text })? {
+        Duration::ZERO => Ok(None),
+        d if (Duration::from_secs(1)..=Duration::from_secs(60)).contains(&d) => Ok(Some(d)),
+        _ => Err("must be between 1s and 1m, or 0 for no scrapes".into()),
+    }
+}
+
 /// `true` or `false`, and what Go's flags take for them.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text.trim() {
@@ -87,6 +96,9 @@ mod tests {
     fn intervals_have_bounds() {
         assert!(interval("250ms").is_ok() && interval("1m").is_ok());
         assert!(interval("249ms").is_err() && interval("61s").is_err());
+        assert_eq!(metrics_interval("5s"), Ok(Some(Duration::from_secs(5))));
+        assert_eq!((metrics_interval("0"), metrics_interval("0s")), (Ok(None), Ok(None)));
+        assert!(metrics_interval("900ms").is_err() && metrics_interval("61s").is_err());
     }
 
     proptest! {

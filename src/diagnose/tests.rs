@@ -1,10 +1,18 @@
 //! Each rule on data that it must find, and all of them on a cluster without anything to find.
 
-use super::findings;
-use crate::model::member::PeerCertificate;
-use crate::model::{Alarm, AlarmKind, Bytes, ClusterView, Conflict, MemberState, Role, Severity, Term};
+use super::{Case, findings};
+use crate::model::member::{ClockOffset, PeerCertificate};
+use crate::model::{
+    Alarm, AlarmKind, Bytes, ClusterId, ClusterView, Conflict, Endpoint, MemberState, MemberView, RaftIndex,
+    Revision, Role, Severity, Term,
+};
 use crate::poll::history::History;
 use crate::testing::{healthy, noon, with_state};
+
+/// What is found in a view that nothing came before.
+fn diagnosed(view: &ClusterView) -> Vec<crate::model::Finding> {
+    findings(&Case::new(view, &History::default()))
+}
 
 /// Three members with nothing to find: the test view's first member is fragmented on purpose.
 fn clean() -> ClusterView {
@@ -54,7 +62,7 @@ fn leaderless(answering: usize) -> ClusterView {
 
 #[test]
 fn a_lost_quorum_comes_first_and_does_not_blame_the_member_that_answers() {
-    let found = findings(&leaderless(1), &History::default());
+    let found = diagnosed(&leaderless(1));
     let lines: Vec<_> = found.iter().map(|f| f.line.as_str()).collect();
     assert_eq!(
         lines,
@@ -66,7 +74,7 @@ fn a_lost_quorum_comes_first_and_does_not_blame_the_member_that_answers() {
 fn members_that_fill_up_together_are_one_finding() {
     const MIB: u64 = 1 << 20;
     let view = changed(|v| (0..3).for_each(|i| size(v, i, (1_700 + 100 * i as u64) * MIB, 1_600 * MIB)));
-    let found = findings(&view, &History::default());
+    let found = diagnosed(&view);
     assert_eq!(found.len(), 1, "{found:#?}");
     assert_eq!(found[0].line, "m3: db 1.86 GiB is 93% of its quota 2.00 GiB; m2, m1 too");
     assert_eq!(found[0].evidence.len(), 4, "{found:#?}");
@@ -74,10 +82,11 @@ fn members_that_fill_up_together_are_one_finding() {
 
 #[test]
 fn a_clean_cluster_has_no_finding() {
-    assert_eq!(findings(&clean(), &History::default()), []);
+    assert_eq!(diagnosed(&clean()), []);
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // a table
 fn each_rule_finds_what_it_is_for() {
     const MIB: u64 = 1 << 20;
     let cases = [
@@ -102,14 +111,14 @@ fn each_rule_finds_what_it_is_for() {
         ("version_known_bad", Severity::Warning, all_versions("3.5.4")),
         ("version_unsupported", Severity::Note, all_versions("3.4.23")),
         (
-            "conflict",
+            "leaders_differ",
             Severity::Warning,
             changed(|v| v.conflicts.push(Conflict::LeadersDiffer { term: Term(7) })),
         ),
         ("certificate_expires", Severity::Warning, expires_in(20)),
         ("certificate_expires", Severity::Critical, expires_in(3)),
         (
-            "alarm",
+            "alarm_corrupt",
             Severity::Critical,
             changed(|v| v.alarms.push(Alarm { member: v.members[0].id.unwrap(), kind: AlarmKind::Corrupt })),
         ),
@@ -119,10 +128,116 @@ fn each_rule_finds_what_it_is_for() {
         ("sizes_differ", Severity::Note, changed(|v| size(v, 0, 900 * MIB, 600 * MIB))),
         ("lag", Severity::Warning, changed(|v| v.members[1].lag = Some(1_001))),
         ("lag", Severity::Critical, changed(|v| v.members[1].lag = Some(10_001))),
+        // No leader answers, but its own queue tells.
+        (
+            "lag",
+            Severity::Warning,
+            changed(|v| {
+                v.members[1].lag = None;
+                if let Some(s) = &mut v.members[1].status {
+                    s.raft_index = RaftIndex(s.raft_applied_index.0 + 1_500);
+                }
+            }),
+        ),
+        (
+            "alarm_nospace",
+            Severity::Critical,
+            changed(|v| {
+                v.alarms.push(Alarm { member: v.members[0].id.unwrap(), kind: AlarmKind::NoSpace });
+            }),
+        ),
+        (
+            "other_cluster",
+            Severity::Critical,
+            changed(|v| {
+                v.conflicts.push(Conflict::OtherCluster {
+                    endpoint: Endpoint::parse("10.9.9.9:2379").unwrap(),
+                    cluster_id: ClusterId(7),
+                });
+            }),
+        ),
+        (
+            "member_lists_differ",
+            Severity::Critical,
+            changed(|v| {
+                v.conflicts.push(Conflict::MemberListsDiffer { member: v.members[1].id.unwrap() });
+            }),
+        ),
+        (
+            "stray_endpoint",
+            Severity::Warning,
+            changed(|v| {
+                let mut stray = MemberView::unknown(noon());
+                (stray.state, stray.endpoint) = (MemberState::Refused, Endpoint::parse("10.9.9.9:2379").ok());
+                v.members.push(stray);
+            }),
+        ),
+        (
+            "downgrade",
+            Severity::Warning,
+            changed(|v| {
+                v.members[0].status.as_mut().unwrap().downgrade_target = Some("3.5.0".into());
+            }),
+        ),
+        (
+            "open_files",
+            Severity::Warning,
+            changed(|v| {
+                let metrics = v.members[0].metrics_mut();
+                (metrics.open_fds, metrics.max_fds) = (Some(840), Some(1_024));
+            }),
+        ),
+        (
+            "memory",
+            Severity::Warning,
+            changed(|v| {
+                v.members[0].metrics_mut().resident_memory = Some(Bytes(3 << 30));
+            }),
+        ),
+        (
+            "proposals_pending",
+            Severity::Note,
+            changed(|v| {
+                v.members[0].metrics_mut().proposals_pending = Some(101);
+            }),
+        ),
+        (
+            "clocks_differ",
+            Severity::Warning,
+            changed(|v| {
+                v.members[0].clock = Some(ClockOffset { low: -0.2, high: 0.3 });
+                v.members[1].clock = Some(ClockOffset { low: 1.5, high: 1.7 });
+            }),
+        ),
+        (
+            "metrics_missing",
+            Severity::Note,
+            changed(|v| {
+                v.members[0].metrics_error = Some("/metrics answers with status 404".into());
+            }),
+        ),
+        (
+            "revisions_pile_up",
+            Severity::Note,
+            changed(|v| {
+                v.members[0].metrics_mut().compact_revision = Some(Revision(1_185_022));
+            }),
+        ),
+        (
+            "revisions_pile_up",
+            Severity::Warning,
+            changed(|v| {
+                let metrics = v.members[0].metrics_mut();
+                metrics.compact_revision = Some(Revision(0));
+                metrics.compactions = Some(0);
+                metrics.started_at = noon().checked_sub(jiff::SignedDuration::from_mins(11)).ok();
+            }),
+        ),
     ];
     for (rule, severity, view) in cases {
-        let found = findings(&view, &History::default());
+        let found = diagnosed(&view);
         let hit = found.iter().find(|f| f.key.rule == rule);
+        assert!(super::rule(rule).is_some(), "{rule} is in no table");
         assert_eq!(hit.map(|f| f.severity), Some(severity), "{rule}: {found:#?}");
         assert!(found.is_sorted_by_key(|f| std::cmp::Reverse(f.severity)), "worst first: {found:#?}");
     }
@@ -137,8 +252,21 @@ fn thresholds_are_not_crossed_early() {
         changed(|v| (0..3).for_each(|i| size(v, i, 190 * MIB, 90 * MIB))),
         changed(|v| size(v, 0, 600 * MIB, 310 * MIB)),
         changed(|v| v.members[1].lag = Some(1_000)),
+        changed(|v| {
+            let metrics = v.members[0].metrics_mut();
+            (metrics.open_fds, metrics.max_fds) = (Some(800), Some(1_000));
+            metrics.proposals_pending = Some(100);
+            // Much more than is in use, but no memory that anybody misses.
+            metrics.resident_memory = Some(Bytes(1 << 30));
+            metrics.compact_revision = Some(Revision(1_185_023));
+        }),
+        // The clocks may be the same, as far as is known.
+        changed(|v| {
+            v.members[0].clock = Some(ClockOffset { low: -0.2, high: 0.9 });
+            v.members[1].clock = Some(ClockOffset { low: 1.8, high: 2.9 });
+        }),
     ] {
-        assert_eq!(findings(&view, &History::default()), []);
+        assert_eq!(diagnosed(&view), []);
     }
 }
 
@@ -151,7 +279,7 @@ fn what_a_finding_offers_is_an_action_with_a_key() {
         changed(|v| v.alarms.push(Alarm { member: v.members[0].id.unwrap(), kind: AlarmKind::NoSpace })),
         changed(|v| size(v, 0, 900 << 20, 600 << 20)),
     ];
-    let found: Vec<_> = views.iter().flat_map(|v| findings(v, &History::default())).collect();
+    let found: Vec<_> = views.iter().flat_map(diagnosed).collect();
     let offered: Vec<_> = found.iter().filter_map(|f| f.action).collect();
     for action in ["snapshot", "compact", "rolling_defrag", "alarms"] {
         assert!(offered.contains(&action), "{action}: {offered:?}");

@@ -43,6 +43,15 @@ impl ListedMember {
     }
 }
 
+/// What `HashKV` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvHash {
+    /// CRC-32C over keys and values.
+    pub hash: u32,
+    /// The compact revision when it began: hashes of different ones are of different things.
+    pub compact_revision: Revision,
+}
+
 /// A connection to one member. Calls take `&self` and their own time limit; a call that is dropped is
 /// cancelled.
 #[derive(Clone)]
@@ -209,13 +218,14 @@ impl Connection {
         Ok(u64::try_from(reply.count()).unwrap_or_default())
     }
 
-    /// `Maintenance.HashKV` at the newest revision.
+    /// `Maintenance.HashKV` up to `revision`, 0 for the newest: the member reads all of its keys for it.
     ///
     /// # Errors
     /// The fault that kept it from answering within `limit`.
-    pub async fn hash_kv(&self, limit: Duration) -> Result<u32, Fault> {
+    pub async fn hash_kv(&self, revision: Revision, limit: Duration) -> Result<KvHash, Fault> {
         let mut maintenance = self.client.maintenance_client();
-        Ok(self.call(limit, async move { maintenance.hash_kv(0).await }).await?.hash())
+        let reply = self.call(limit, async move { maintenance.hash_kv(revision.0).await }).await?;
+        Ok(KvHash { hash: reply.hash(), compact_revision: Revision(reply.compact_version().max(0)) })
     }
 
     /// Makes sure that `member` of `cluster` answers here and no other: behind an address there may be another one by now.

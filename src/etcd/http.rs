@@ -1,10 +1,11 @@
 //! Plain HTTP of a member: `/metrics`, `/health`, `/version`. One kept connection, HTTP/1.1.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -27,6 +28,8 @@ pub struct HttpConnection {
 pub struct Reply {
     /// The status.
     pub status: StatusCode,
+    /// What time it is there, in whole seconds.
+    pub date: Option<Timestamp>,
     /// The body.
     pub body: Bytes,
 }
@@ -78,12 +81,37 @@ impl HttpConnection {
             .map_err(|e| Fault::Unreachable { reason: e.to_string() })?;
         let reply = sender.send_request(request).await.map_err(lost)?;
         let status = reply.status();
+        let date = reply.headers().get(hyper::header::DATE).and_then(|d| d.to_str().ok()).and_then(date);
         let body = Limited::new(reply.into_body(), MAX_BODY)
             .collect()
             .await
-            .map_err(|e| Fault::Lost { reason: format!("{path} broke off: {e}") })?
+            .map_err(|e| {
+                let reason = if e.is::<LengthLimitError>() {
+                    format!("{path} is larger than {} MiB: not read", MAX_BODY >> 20)
+                } else {
+                    format!("{path} broke off: {e}")
+                };
+                Fault::Lost { reason }
+            })?
             .to_bytes();
         self.sender = Some(sender);
-        Ok(Reply { status, body })
+        Ok(Reply { status, date, body })
+    }
+}
+
+/// A date of HTTP is one of RFC 2822 with `GMT`.
+fn date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_of_http_are_read() {
+        let found = date("Fri, 15 Jan 2027 08:00:00 GMT").unwrap();
+        assert_eq!(found.as_second(), 1_800_000_000);
+        assert_eq!(date("yesterday"), None);
     }
 }

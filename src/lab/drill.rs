@@ -123,7 +123,7 @@ pub async fn drill(
     };
     // etcd's own hash over keys, values and revisions, which it compares between members.
     let expected = hash_kv(snapshot).map_err(|damage| DrillError::Damaged(damage.to_string()))?;
-    match connection.hash_kv(READY).await {
+    match connection.hash_kv(Revision(0), READY).await.map(|told| told.hash) {
         Ok(hash) if hash != expected => {
             return Err(differs("the hash", format!("{expected:x}"), format!("{hash:x}")));
         }

@@ -13,6 +13,10 @@ pub enum Topic {
     Raft,
     /// Files that hold what a member held.
     Snapshots,
+    /// How long things take.
+    Latency,
+    /// A step of a plan.
+    Step,
 }
 
 /// One term.
@@ -135,17 +139,162 @@ pub static GLOSSARY: &[Entry] = &[
     Entry {
         term: "fsync p99",
         meaning: "How long the slowest of a hundred writes of the log waits for the disk. A leader cannot commit faster than this; followers that are slow here fall behind.",
-        source: "etcd_disk_wal_fsync_duration_seconds, the last two scrapes",
-        threshold: "good below 10 ms (etcd docs), warning above 500 ms (etcd mixin)",
+        source: "etcd_disk_wal_fsync_duration_seconds, over the last minute (table) and five (mixin)",
+        threshold: "good below 10 ms (etcd docs), warning above 500 ms, critical above 1 s (etcd mixin)",
         etcdctl: "curl -s ENDPOINT/metrics | grep wal_fsync",
-        topics: &[Topic::Cluster, Topic::Member],
+        topics: &[Topic::Cluster, Topic::Member, Topic::Latency],
+    },
+    Entry {
+        term: "commit p99",
+        meaning: "Ten times a second, or every 10,000 changes, etcd writes what it applied into its database file and syncs it. While it does, applying waits; it grows with what was changed and with free pages that lie scattered.",
+        source: "etcd_disk_backend_commit_duration_seconds, over the last minute (table) and five (mixin)",
+        threshold: "good below 25 ms (etcd docs), warning above 250 ms (etcd mixin)",
+        etcdctl: "curl -s ENDPOINT/metrics | grep backend_commit",
+        topics: &[Topic::Member, Topic::Latency],
+    },
+    Entry {
+        term: "requests p99",
+        meaning: "How long etcd takes from a request to its answer, by method; the two slowest methods are shown. Members tell it only when they were started with --metrics=extensive.",
+        source: "grpc_server_handling_seconds, unary methods, over five minutes",
+        threshold: "critical above 150 ms, but for Defragment (etcd mixin)",
+        etcdctl: "curl -s ENDPOINT/metrics | grep grpc_server_handling",
+        topics: &[Topic::Latency],
+    },
+    Entry {
+        term: "row of cells",
+        meaning: "Each cell is the p99 of five seconds, the newest at the right. Its height grows with orders of magnitude, from a tenth of what is good to the warning; its colour is that of the thresholds. A round trip is measured twice a minute and stands until the next one. A gap: nothing was measured.",
+        source: "the difference of two scrapes of /metrics, every 5 s",
+        threshold: "",
+        etcdctl: "etcdtop diagnose --watch",
+        topics: &[Topic::Latency],
     },
     Entry {
         term: "round trips between peers",
         meaning: "How long a message from one member to another and back takes. Heartbeats and log entries pay this.",
-        source: "etcd_network_peer_round_trip_time_seconds",
+        source: "etcd_network_peer_round_trip_time_seconds (observed every 30 s), over five minutes",
         threshold: "good below 10 ms (etcd docs), warning above 150 ms (etcd mixin)",
         etcdctl: "curl -s ENDPOINT/metrics | grep peer_round_trip",
+        topics: &[Topic::Raft, Topic::Latency],
+    },
+    Entry {
+        term: "role: leader, follower, learner, unstarted",
+        meaning: "The leader puts every write into the log and sends it to the others; followers vote and acknowledge; a learner gets the log and has no vote; an unstarted member was added and never came, but counts for the quorum.",
+        source: "MemberList; Status.leader, as most members of the highest term name it",
+        threshold: "",
+        etcdctl: STATUS,
+        topics: &[Topic::Cluster, Topic::Member, Topic::Raft],
+    },
+    Entry {
+        term: "version, storage",
+        meaning: "What the member runs, and the version of its file's layout (3.6 and later): that is lowered by a downgrade before an older etcd can read it.",
+        source: "Status.version, Status.storageVersion",
+        threshold: "3.5.0 to 3.5.5 can lose consistency; before 3.5 there is no support",
+        etcdctl: STATUS,
+        topics: &[Topic::Cluster, Topic::Member],
+    },
+    Entry {
+        term: "revisions kept",
+        meaning: "Revisions above the compaction floor: all of them can still be read and watched from, and all of them take room.",
+        source: "header.revision less etcd_debugging_mvcc_compact_revision; the age from what was seen since the start",
+        threshold: "note above 100,000; warning when nothing was compacted for 10 min as well (runbooks)",
+        etcdctl: "etcdctl compact REVISION",
+        topics: &[Topic::Storage],
+    },
+    Entry {
+        term: "writes, grows by",
+        meaning: "Revisions a second: changes, whatever their size. What clients send to the selected member tells their size. db grows when no free page is left, in use with every write until a compaction, keys only with new names.",
+        source: "header.revision; etcd_network_client_grpc_received_bytes_total; Status.dbSize, dbSizeInUse; etcd_debugging_mvcc_keys_total",
+        threshold: "",
+        etcdctl: STATUS,
+        topics: &[Topic::Storage],
+    },
+    Entry {
+        term: "quota full",
+        meaning: "A line through the sizes of the minutes that are known (10 min to 4 h, anew after a defragmentation), and when it reaches the quota. Confidence: high from an hour on a line, medium from 20 min, low otherwise or far ahead. What is in use cannot be defragmented away: when that reaches the quota, only deleting helps.",
+        source: "Status.dbSize, Status.dbSizeInUse over time",
+        threshold: "warning within 4 h (etcd mixin)",
+        etcdctl: STATUS,
+        topics: &[Topic::Storage],
+    },
+    Entry {
+        term: "pending, failed, slow applies, heartbeats lost",
+        meaning: "Pending: writes that wait for their commit. Failed: writes that were not committed in time, mostly because the leader was lost. Slow applies took longer than 100 ms. Heartbeats lost: the leader could not send them in time, because its disk or CPU held it up.",
+        source: "etcd_server_proposals_pending, _failed_total, _slow_apply_total, _heartbeat_send_failures_total",
+        threshold: "failed: warning above 5 a second (etcd mixin); slow applies: note from 20 in 5 min",
+        etcdctl: "curl -s ENDPOINT/metrics | grep etcd_server_",
         topics: &[Topic::Raft],
     },
+    Entry {
+        term: "memory, open files, up",
+        meaning: "What the process takes from its host. etcd maps its file and keeps an index of all keys in memory; each client takes a file descriptor.",
+        source: "process_resident_memory_bytes, process_open_fds, process_max_fds, process_start_time_seconds",
+        threshold: "warning above 80% of the files; above 1 GiB and five times what is in use (runbooks)",
+        etcdctl: "curl -s ENDPOINT/metrics | grep ^process_",
+        topics: &[Topic::Member],
+    },
+    Entry {
+        term: "step: compact",
+        meaning: "Drops every revision below the one named, but the newest of each key. It goes through Raft, so every member does it; asked for physically, it is over when it says so. Watchers from below it are cancelled. The file does not shrink: pages become free inside.",
+        source: "KV.Compact (physical)",
+        threshold: "",
+        etcdctl: "etcdctl compact --physical REVISION",
+        topics: &[Topic::Step],
+    },
+    Entry {
+        term: "step: defragment",
+        meaning: "The member copies what is in use into a new file beside the old one and takes that. Meanwhile it answers neither reads nor writes nor Status, but its Raft goes on. It is not replicated: each member does its own. When the call is cut off, it goes on.",
+        source: "Maintenance.Defragment",
+        threshold: "",
+        etcdctl: "etcdctl defrag --endpoints ENDPOINT",
+        topics: &[Topic::Step],
+    },
+    Entry {
+        term: "step: move leader",
+        meaning: "The leader tells the other one to stand for election at once, when that has the whole log. Writes wait for some milliseconds; proposals on their way may fail.",
+        source: "Maintenance.MoveLeader, sent to the leader",
+        threshold: "",
+        etcdctl: "etcdctl move-leader ID",
+        topics: &[Topic::Step],
+    },
+    Entry {
+        term: "step: disarm",
+        meaning: "Takes the alarm back, through Raft, on every member. NOSPACE comes back with the next write that finds the file above the quota; CORRUPT is only forgotten, the data stays as it is.",
+        source: "Maintenance.Alarm DEACTIVATE",
+        threshold: "NOSPACE only below 90% of the quota on every member",
+        etcdctl: "etcdctl alarm disarm",
+        topics: &[Topic::Step],
+    },
+    Entry {
+        term: "step: snapshot",
+        meaning: "The member sends its whole file as it is at one moment; its SHA-256 comes last. It is written beside its place, checked, and gets its name when it is whole. Needs no quorum.",
+        source: "Maintenance.Snapshot",
+        threshold: "",
+        etcdctl: "etcdctl snapshot save FILE",
+        topics: &[Topic::Step],
+    },
+    Entry {
+        term: "step: prove a write",
+        meaning: "A put and a delete of a key of our own: that the cluster takes writes is known when one has gone through.",
+        source: "KV.Put, KV.DeleteRange",
+        threshold: "",
+        etcdctl: "etcdctl put KEY VALUE; etcdctl del KEY",
+        topics: &[Topic::Step],
+    },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_topic_has_entries_and_terms_are_said_once() {
+        use Topic::{Cluster, Latency, Member, Raft, Snapshots, Step, Storage};
+        for topic in [Cluster, Member, Storage, Raft, Snapshots, Latency, Step] {
+            assert!(GLOSSARY.iter().any(|e| e.topics.contains(&topic)), "{topic:?}");
+        }
+        let mut terms: Vec<_> = GLOSSARY.iter().map(|e| e.term).collect();
+        terms.sort_unstable();
+        terms.dedup();
+        assert_eq!(terms.len(), GLOSSARY.len());
+    }
+}

@@ -1,12 +1,14 @@
 //! One member as the dashboard and `etcdtop status` show it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::endpoint::Endpoint;
-use super::ids::{Bytes, MemberId, Revision};
+use super::ids::{Bytes, MemberId};
+use super::metrics::MetricsSample;
 use super::status::{AlarmKind, MemberStatus};
 use super::text::ForeignText;
 
@@ -136,98 +138,39 @@ pub enum QuotaSource {
     Metrics,
 }
 
-/// One scrape of `/metrics`, cut down to what the screens use. All counters are since the start of the
-/// process; what the member does not export is `None`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct MetricsSample {
-    /// `etcd_server_id`: whose figures these are.
-    pub server_id: Option<MemberId>,
-    /// `etcd_server_quota_backend_bytes`.
-    pub quota: Option<Bytes>,
-    /// `etcd_debugging_mvcc_compact_revision`: the floor.
-    pub compact_revision: Option<Revision>,
-    /// `etcd_debugging_mvcc_keys_total`: live keys.
-    pub keys: Option<u64>,
-    /// `etcd_server_leader_changes_seen_total`.
-    pub leader_changes: Option<u64>,
-    /// `etcd_server_proposals_committed_total`.
-    pub proposals_committed: Option<u64>,
-    /// `etcd_server_proposals_applied_total`.
-    pub proposals_applied: Option<u64>,
-    /// `etcd_server_proposals_pending`.
-    pub proposals_pending: Option<u64>,
-    /// `etcd_server_proposals_failed_total`.
-    pub proposals_failed: Option<u64>,
-    /// `etcd_server_slow_apply_total`.
-    pub slow_applies: Option<u64>,
-    /// `etcd_server_heartbeat_send_failures_total`.
-    pub heartbeat_failures: Option<u64>,
-    /// `etcd_disk_wal_fsync_duration_seconds`.
-    pub wal_fsync: Option<Histogram>,
-    /// `etcd_disk_backend_commit_duration_seconds`.
-    pub backend_commit: Option<Histogram>,
-    /// `etcd_network_peer_round_trip_time_seconds`, by the peer in its label `To`.
-    pub peer_rtt: Vec<(MemberId, Histogram)>,
-    /// `process_resident_memory_bytes`.
-    pub resident_memory: Option<Bytes>,
-    /// `process_open_fds`.
-    pub open_fds: Option<u64>,
-    /// `process_max_fds`.
-    pub max_fds: Option<u64>,
-    /// `process_start_time_seconds`.
-    pub started_at: Option<Timestamp>,
-    /// `etcd_disk_backend_defrag_duration_seconds_count`: defragmentations that ended.
-    pub defragmentations: Option<u64>,
-    /// `etcd_debugging_mvcc_db_compaction_total_duration_milliseconds_count`: compactions whose physical work ended.
-    pub compactions: Option<u64>,
-    /// `etcd_disk_defrag_inflight` is 1.
-    pub defrag_inflight: Option<bool>,
+/// Between what bounds the clock of a member is ahead of ours (negative: behind), in seconds.
+///
+/// Answers over HTTP carry the time in whole seconds (`Date`), so that one answer leaves more than a second open; but
+/// each further one leaves less, because it was given at another fraction of a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClockOffset {
+    /// At least.
+    pub low: f64,
+    /// At most.
+    pub high: f64,
 }
 
-/// A Prometheus histogram as scraped: upper bounds in seconds (the last is infinite) and cumulative counts.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Histogram {
-    /// `(le, cumulative count)`, ascending.
-    pub buckets: Vec<(f64, u64)>,
-    /// Sum of all observations, seconds.
-    pub sum: f64,
-}
-
-impl Histogram {
-    /// The quantile `q` (0..1) of what was observed since `earlier`, by linear interpolation inside the
-    /// bucket as Prometheus' `histogram_quantile` does; the highest finite bound, which is a floor, when the answer
-    /// lies in the open last bucket. `None` when nothing was observed in between, or the process restarted.
+impl ClockOffset {
+    /// What one answer tells that said `date` and was on its way between `asked` and `at`.
     #[must_use]
-    #[allow(clippy::cast_precision_loss)] // counts of observations between two scrapes
-    pub fn quantile_since(&self, earlier: &Self, q: f64) -> Option<Duration> {
-        if self.buckets.len() != earlier.buckets.len() {
-            return None;
+    pub fn told(date: Timestamp, asked: Timestamp, at: Timestamp) -> Self {
+        Self {
+            low: date.duration_since(at).as_secs_f64(),
+            high: date.duration_since(asked).as_secs_f64() + 1.0,
         }
-        let mut counts = Vec::with_capacity(self.buckets.len());
-        for ((le, now), (le_before, before)) in self.buckets.iter().zip(&earlier.buckets) {
-            if (le - le_before).abs() > f64::EPSILON && le.is_finite() {
-                return None;
-            }
-            counts.push((*le, now.checked_sub(*before)? as f64));
-        }
-        let total = counts.last()?.1;
-        if total <= 0.0 {
-            return None;
-        }
-        let rank = q.clamp(0.0, 1.0) * total;
-        let (mut lower, mut below) = (0.0, 0.0);
-        for (le, count) in counts {
-            if count >= rank {
-                if !le.is_finite() {
-                    return Duration::try_from_secs_f64(lower).ok();
-                }
-                let inside = count - below;
-                let part = if inside > 0.0 { (rank - below) / inside } else { 1.0 };
-                return Duration::try_from_secs_f64(lower + (le - lower) * part).ok();
-            }
-            (lower, below) = (le, count);
-        }
-        None
+    }
+
+    /// What both tell together; the newer alone, if they contradict each other: a clock was set in between.
+    #[must_use]
+    pub fn narrowed(self, newer: Self) -> Self {
+        let both = Self { low: self.low.max(newer.low), high: self.high.min(newer.high) };
+        if both.low <= both.high { both } else { newer }
+    }
+
+    /// How far two clocks are apart at the least.
+    #[must_use]
+    pub fn apart(self, other: Self) -> f64 {
+        (self.low - other.high).max(other.low - self.high).max(0.0)
     }
 }
 
@@ -276,9 +219,7 @@ pub struct MemberView {
     /// When it was asked for: what it says was true at some moment between the two.
     pub status_asked: Option<Timestamp>,
     /// Its last scrape of `/metrics`.
-    pub metrics: Option<MetricsSample>,
-    /// The scrape before that: two give rates and quantiles.
-    pub metrics_before: Option<MetricsSample>,
+    pub metrics: Option<Arc<MetricsSample>>,
     /// When the last scrape was received.
     pub metrics_at: Option<Timestamp>,
     /// When that scrape was asked for: its figures are of later.
@@ -287,6 +228,8 @@ pub struct MemberView {
     pub scrape_asked: Option<Timestamp>,
     /// Why there are no metrics, if the last scrape failed.
     pub metrics_error: Option<ForeignText>,
+    /// How far its clock is ahead of ours, as its answers over HTTP tell; none while they tell nothing.
+    pub clock: Option<ClockOffset>,
     /// Its certificate, on TLS.
     pub certificate: Option<PeerCertificate>,
     /// The kinds of alarm that this member itself raised.
@@ -317,11 +260,11 @@ impl MemberView {
             status_at: None,
             status_asked: None,
             metrics: None,
-            metrics_before: None,
             metrics_at: None,
             metrics_asked: None,
             scrape_asked: None,
             metrics_error: None,
+            clock: None,
             certificate: None,
             alarms: Vec::new(),
             lag: None,
@@ -374,6 +317,12 @@ impl MemberView {
         }
     }
 
+    /// Its metrics, to change them.
+    #[cfg(test)]
+    pub(crate) fn metrics_mut(&mut self) -> &mut MetricsSample {
+        Arc::make_mut(self.metrics.get_or_insert_default())
+    }
+
     /// Whether it votes (learners and members that nobody listed do not).
     #[must_use]
     pub const fn is_voter(&self) -> bool {
@@ -391,30 +340,20 @@ impl MemberView {
 mod tests {
     use super::*;
 
-    fn histogram(counts: &[u64]) -> Histogram {
-        let bounds = [0.001, 0.002, 0.004, f64::INFINITY];
-        Histogram { buckets: bounds.into_iter().zip(counts.iter().copied()).collect(), sum: 0.0 }
-    }
-
     #[test]
-    fn quantiles_interpolate_as_prometheus_does() {
-        let before = histogram(&[10, 10, 10, 10]);
-        let after = histogram(&[60, 110, 110, 110]);
-        // 100 observations: 50 up to 1 ms, 50 up to 2 ms. p50 = 1 ms, p99 = 1.98 ms.
-        assert_eq!(after.quantile_since(&before, 0.5), Some(Duration::from_millis(1)));
-        assert_eq!(after.quantile_since(&before, 0.99), Some(Duration::from_micros(1_980)));
-    }
-
-    #[test]
-    fn a_restart_or_silence_gives_no_quantile() {
-        let before = histogram(&[10, 10, 10, 10]);
-        assert_eq!(before.quantile_since(&before, 0.99), None);
-        assert_eq!(histogram(&[1, 2, 3, 4]).quantile_since(&before, 0.99), None);
-    }
-
-    #[test]
-    fn the_open_bucket_answers_with_its_floor() {
-        let before = histogram(&[0, 0, 0, 0]);
-        assert_eq!(histogram(&[0, 0, 0, 9]).quantile_since(&before, 0.5), Some(Duration::from_millis(4)));
+    fn each_answer_narrows_how_far_a_clock_is_off() {
+        let at = |ms: i64| Timestamp::from_millisecond(1_800_000_000_000 + ms).unwrap();
+        // A clock that is 2.5 s ahead, asked at 0.1 s and at 0.9 s, 10 ms each way.
+        let first = ClockOffset::told(at(2_000), at(100), at(120));
+        let second = ClockOffset::told(at(3_000), at(900), at(920));
+        let offset = first.narrowed(second);
+        assert!(offset.low <= 2.5 && 2.5 <= offset.high, "{offset:?}");
+        assert!(offset.high - offset.low < 0.9, "{offset:?}");
+        let ours = ClockOffset { low: -0.1, high: 0.1 };
+        assert!(offset.apart(ours) > 1.0 && ours.apart(offset) > 1.0, "{offset:?}");
+        assert!(ours.apart(ClockOffset { low: 0.05, high: 0.9 }).abs() < f64::EPSILON);
+        // Set back by hand: what was known before is void.
+        let set = ClockOffset::told(at(1_000), at(1_100), at(1_120));
+        assert_eq!(offset.narrowed(set), set);
     }
 }

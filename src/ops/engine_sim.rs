@@ -76,7 +76,7 @@ impl Sim {
             self.behind = None;
         } else if self.clock >= until {
             self.behind = None;
-            m.metrics.get_or_insert_default().defrag_inflight = Some(false);
+            m.metrics_mut().defrag_inflight = Some(false);
             if m.state == MemberState::Defragmenting {
                 m.state = MemberState::Ok;
             }
@@ -84,7 +84,7 @@ impl Sim {
             self.defragment(member);
         } else {
             m.state = MemberState::Defragmenting;
-            m.metrics.get_or_insert_default().defrag_inflight = Some(true);
+            m.metrics_mut().defrag_inflight = Some(true);
         }
     }
 
@@ -151,7 +151,7 @@ impl Sim {
         if let Some(s) = &mut m.status {
             s.db_size = s.db_size_in_use;
         }
-        let metrics = m.metrics.get_or_insert_default();
+        let metrics = m.metrics_mut();
         metrics.defragmentations = Some(metrics.defragmentations.unwrap_or_default() + 1);
     }
 }
@@ -339,7 +339,7 @@ pub(super) fn carry_out(
     mishaps: Vec<(u32, Mishap)>,
 ) -> (End, Truth, Vec<OpEvent>) {
     for m in &mut view.members {
-        m.metrics = Some(crate::model::MetricsSample { defragmentations: Some(0), ..Default::default() });
+        m.metrics_mut().defragmentations = Some(0);
     }
     let rates = BTreeMap::new();
     let situation = Situation {

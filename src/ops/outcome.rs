@@ -155,7 +155,7 @@ impl Lost {
 
 /// What a member said of itself in `/metrics` when it was asked in this look.
 fn fresh(m: &MemberView) -> Option<&MetricsSample> {
-    m.metrics.as_ref().filter(|_| m.metrics_asked.is_some())
+    m.metrics.as_deref().filter(|_| m.metrics_asked.is_some())
 }
 
 #[cfg(test)]
@@ -172,7 +172,7 @@ mod tests {
     fn measured(inflight: bool, ended: u64) -> ClusterView {
         let mut view = healthy(3);
         for m in &mut view.members {
-            let sample = m.metrics.get_or_insert_default();
+            let sample = m.metrics_mut();
             sample.defragmentations = Some(ended);
             sample.defrag_inflight = Some(inflight);
             m.metrics_asked = Some(noon());
@@ -206,12 +206,12 @@ mod tests {
     #[test]
     fn a_restart_is_told_from_a_file_that_shrank() {
         let mut before = measured(false, 3);
-        before.members[1].metrics.as_mut().unwrap().started_at = Some(noon());
+        before.members[1].metrics_mut().started_at = Some(noon());
         let member = before.members[1].id.unwrap();
         let action = Action::Defragment { member };
         let mut lost = Lost::new(&action, Some(member), DEADLINE, s(0));
         let mut after = measured(false, 0);
-        after.members[1].metrics.as_mut().unwrap().started_at = noon().checked_add(s(9)).ok();
+        after.members[1].metrics_mut().started_at = noon().checked_add(s(9)).ok();
         lost.look(&after, s(1));
         assert_eq!(lost.tells(&action, &before, &after, s(2)), None, "the new process may read it yet");
         assert!(
@@ -235,7 +235,7 @@ mod tests {
         let compact = Action::Compact { revision: crate::model::Revision(9) };
         for m in &mut after.members {
             m.metrics_asked = None;
-            m.metrics.as_mut().unwrap().compact_revision = Some(crate::model::Revision(5));
+            m.metrics_mut().compact_revision = Some(crate::model::Revision(5));
         }
         assert_eq!(lost.tells(&compact, &before, &after, s(900)), None);
     }

@@ -279,7 +279,7 @@ mod tests {
         assert!(!is_fresh(&view, asked, Look::Status));
         for m in &mut view.members {
             m.status_asked = Some(asked);
-            m.metrics = Some(crate::model::MetricsSample::default());
+            m.metrics = Some(std::sync::Arc::default());
         }
         assert!(is_fresh(&view, asked, Look::Status));
         assert!(!is_fresh(&view, asked, Look::Closely), "their metrics are older");

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::scrapes::{MIXIN_WINDOW, Scrapes, Window};
+use crate::model::metrics::Spread;
 use crate::model::{Bytes, ClusterView, MemberId, MemberState, RaftIndex, Revision};
 
 /// Figures of one member at one moment.
@@ -145,6 +147,9 @@ fn push_into(ring: &mut VecDeque<Sample>, sample: Sample, step: Duration, span: 
 #[derive(Clone, Debug, Default)]
 pub struct History {
     rings: BTreeMap<MemberId, Ring>,
+    scrapes: BTreeMap<MemberId, Scrapes>,
+    /// When the first view came.
+    began: Option<Timestamp>,
     latest: Option<Timestamp>,
     leader: Option<MemberId>,
     /// When another leader was seen than before, within [`LEADERS_SPAN`].
@@ -155,6 +160,7 @@ impl History {
     /// Takes the figures of every member that answers. What a silent member said last is not a new sample.
     pub fn push(&mut self, view: &ClusterView) {
         self.latest = Some(view.at);
+        self.began.get_or_insert(view.at);
         if let Some(leader) = view.leader
             && self.leader.replace(leader).is_some_and(|before| before != leader)
         {
@@ -164,6 +170,9 @@ impl History {
             self.leader_changes.pop_front();
         }
         for m in &view.members {
+            if let (Some(id), Some(sample), Some(at)) = (m.id, &m.metrics, m.metrics_at) {
+                self.scrapes.entry(id).or_default().push(at, sample);
+            }
             let (Some(id), Some(status)) = (m.id, &m.status) else { continue };
             if !m.state.answers() && m.state != MemberState::Defragmenting {
                 continue;
@@ -181,12 +190,67 @@ impl History {
         }
         // A removed member's history goes with it, or a cluster with churn grows without bound.
         self.rings.retain(|id, _| view.member(*id).is_some());
+        self.scrapes.retain(|id, _| view.member(*id).is_some());
     }
 
     /// The samples of one member.
     #[must_use]
     pub fn ring(&self, id: MemberId) -> Option<&Ring> {
         self.rings.get(&id)
+    }
+
+    /// The scrapes of one member.
+    #[must_use]
+    pub fn scrapes(&self, id: MemberId) -> Option<&Scrapes> {
+        self.scrapes.get(&id)
+    }
+
+    /// What the scrapes of a member tell of the time before the newest view; none while that is not known.
+    #[must_use]
+    pub fn window(&self, id: MemberId, span: Duration) -> Option<Window<'_>> {
+        self.scrapes.get(&id)?.over(self.latest?, span)
+    }
+
+    /// The log's fsync of a member within `span`.
+    #[must_use]
+    pub fn fsync(&self, id: MemberId, span: Duration) -> Option<Spread> {
+        self.window(id, span)?.spread(|s| s.wal_fsync.as_ref())
+    }
+
+    /// The backend's commit of a member within `span`.
+    #[must_use]
+    pub fn commit(&self, id: MemberId, span: Duration) -> Option<Spread> {
+        self.window(id, span)?.spread(|s| s.backend_commit.as_ref())
+    }
+
+    /// The round trip from a member to a peer. It is observed twice a minute, so less than the mixin's window says little.
+    #[must_use]
+    pub fn rtt(&self, id: MemberId, to: MemberId) -> Option<Spread> {
+        self.window(id, MIXIN_WINDOW)?.spread(|s| s.rtt_to(to))
+    }
+
+    /// For how long there have been views.
+    #[must_use]
+    pub fn span(&self) -> Duration {
+        self.began.zip(self.latest).map_or(Duration::ZERO, |(a, b)| apart(a, b))
+    }
+
+    /// How long ago the cluster was at this revision, at least, as far as was seen; and whether it is known exactly.
+    #[must_use]
+    pub fn age_of(&self, revision: Revision) -> Option<(Duration, bool)> {
+        let latest = self.latest?;
+        let mut oldest: Option<(Duration, bool)> = None;
+        for ring in self.rings.values() {
+            let samples = || ring.coarse.iter().chain(&ring.fine).filter(|s| s.revision.is_some());
+            // Written after the last sample that had not yet reached it, and before the next one.
+            let not_yet = samples().filter(|s| s.revision < Some(revision)).map(|s| s.at).max();
+            let seen = not_yet.or_else(|| samples().map(|s| s.at).min());
+            if let Some(at) = seen {
+                let age = apart(at, latest);
+                oldest = oldest.filter(|(known, _)| *known >= age).or(Some((age, not_yet.is_some())));
+            }
+        }
+        oldest
     }
 
     /// Changes per second over the last minute, from the member that knows the highest revision of those that

@@ -1,6 +1,7 @@
 //! Many endpoints, each with its own story, become one view of one cluster. Pure: no clock, no I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,8 +22,6 @@ const SETTLING: Duration = Duration::from_secs(12);
 const ELECTION: Duration = Duration::from_secs(3);
 /// Sources for advertised urls: no etcd cluster has so many members, but a reply may claim it.
 const MAX_SOURCES: usize = 64;
-/// A scrape that is older than this says nothing about now.
-const METRICS_STAND: Duration = Duration::from_secs(20);
 /// Advertised urls of one member that are tried.
 const MAX_ADVERTISED: usize = 2;
 
@@ -276,9 +275,9 @@ impl Merger {
             }
         }
         for (member, ids) in rest {
-            members.extend(self.row(&ids, now).map(|row| MemberView { id: member, ..row }));
+            members.extend(self.row(&ids).map(|row| MemberView { id: member, ..row }));
         }
-        members.extend(silent.iter().filter_map(|id| self.row(&[*id], now)));
+        members.extend(silent.iter().filter_map(|id| self.row(&[*id])));
         let rank = |m: &MemberView| (!m.listed, m.name.is_empty(), m.name.clone(), m.id);
         members.sort_by_cached_key(rank);
         let mut ours = self.sources.values().filter(|s| s.state.answers() && self.in_cluster(s));
@@ -295,7 +294,7 @@ impl Merger {
             .map(|(id, _)| *id)
             .collect();
         used.extend(&ids);
-        let mut row = self.row(&ids, now).unwrap_or_else(|| {
+        let mut row = self.row(&ids).unwrap_or_else(|| {
             let mut row = MemberView::unknown(now);
             // Nobody was asked, so nothing is known of since when.
             if listed.unstarted() {
@@ -340,7 +339,7 @@ impl Merger {
     }
 
     /// A row from the best of several sources that lead to the same member. None for no source.
-    fn row(&self, ids: &[SourceId], now: Timestamp) -> Option<MemberView> {
+    fn row(&self, ids: &[SourceId]) -> Option<MemberView> {
         let candidates = ids.iter().filter_map(|id| self.sources.get(id));
         let best = candidates.clone().rev().max_by_key(|s| preference(s))?;
         // Figures of another way to the same member are better than none.
@@ -365,19 +364,12 @@ impl Merger {
             status: figures.map(|(s, _)| s.clone()),
             status_at: figures.map(|(_, t)| t.at),
             status_asked: figures.map(|(_, t)| t.asked),
-            metrics: metrics.and_then(|s| s.metrics.as_ref().map(|(m, _)| m.clone())),
-            // Rates and quantiles are of the last two scrapes: when those end, so do they.
-            metrics_before: metrics
-                .filter(|s| {
-                    s.metrics
-                        .as_ref()
-                        .is_some_and(|(_, t)| now.duration_since(t.at).unsigned_abs() < METRICS_STAND)
-                })
-                .and_then(|s| s.metrics_before.clone()),
+            metrics: metrics.and_then(|s| s.metrics.as_ref().map(|(m, _)| Arc::clone(m))),
             metrics_at: metrics.and_then(|s| s.metrics.as_ref().map(|(_, t)| t.at)),
             metrics_asked: metrics.and_then(|s| s.metrics.as_ref().map(|(_, t)| t.asked)),
             scrape_asked: metrics.or(Some(best)).and_then(|s| s.scrape_asked),
             metrics_error: best.metrics_error.clone(),
+            clock: metrics.and_then(|s| s.clock),
             certificate: best.certificate.clone(),
             ..MemberView::unknown(best.since)
         })

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::etcd::Fault;
-use crate::model::member::MetricsSample;
+use crate::model::MetricsSample;
 use crate::model::verdict::judge;
 use crate::model::{Bytes, MemberStatus, RaftIndex, Revision, Role, Term, VerdictKind};
 use crate::poll::source::Body;

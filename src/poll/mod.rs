@@ -4,9 +4,11 @@
 //! are read at about the same moment and lag means something, folds what they report into the [`Merger`], and
 //! publishes one view a tick (at once when every member has answered, a moment later when one is silent).
 
+pub mod compare;
 mod conclude;
 pub mod history;
 pub mod merge;
+pub mod scrapes;
 mod source;
 mod told;
 

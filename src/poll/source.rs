@@ -12,8 +12,8 @@ use super::Open;
 use super::merge::SourceId;
 use crate::etcd::http::HttpConnection;
 use crate::etcd::{Connection, Dialer, Fault, ListedMember, metrics};
-use crate::model::member::{HUNG_AFTER, MetricsSample, PeerCertificate, SLOW_AFTER};
-use crate::model::{Endpoint, MemberStatus};
+use crate::model::member::{HUNG_AFTER, PeerCertificate, SLOW_AFTER};
+use crate::model::{Endpoint, MemberStatus, MetricsSample};
 
 /// The longest pause between two attempts to connect.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
@@ -62,12 +62,15 @@ pub(super) enum Body {
     Certificate(PeerCertificate),
     /// A scrape, or why there is none.
     Metrics(Result<Box<MetricsSample>, String>),
+    /// What time it is there, in whole seconds.
+    Date(Timestamp),
 }
 
 impl Report {
     /// Whether the view can wait for the next tick.
     pub(super) const fn is_background(&self) -> bool {
-        !self.awaited && matches!(self.body, Body::Members(_) | Body::Certificate(_) | Body::Metrics(_))
+        !self.awaited
+            && matches!(self.body, Body::Members(_) | Body::Certificate(_) | Body::Metrics(_) | Body::Date(_))
     }
 }
 
@@ -97,8 +100,10 @@ impl SourceTask {
         if let Some(every) = metrics_every
             && let Some(metrics) = metrics_endpoint(&endpoint, dialer.access().metrics_url.as_deref())
         {
+            let elsewhere = (dialer.access().metrics_url.is_none()).then(|| kubeadm(&endpoint)).flatten();
             let scraper = Scraper {
                 endpoint: metrics,
+                elsewhere,
                 dialer: dialer.clone(),
                 voice: voice.clone(),
                 pulse: pulse.subscribe(),
@@ -410,6 +415,8 @@ const WHILE_SILENT: Duration = Duration::from_secs(1);
 /// Scrapes `/metrics` at its own pace while the member answers, and faster while it is silent.
 struct Scraper {
     endpoint: Endpoint,
+    /// Where they may be if they are not there.
+    elsewhere: Option<Endpoint>,
     dialer: Dialer,
     voice: Voice,
     pulse: watch::Receiver<Pulse>,
@@ -441,16 +448,42 @@ impl Scraper {
             }
             let limit = self.dialer.access().command_timeout;
             let limit = if pulse == Pulse::Silent { limit.min(WHILE_SILENT * 2) } else { limit };
-            let result = match http.get(&self.dialer, &self.endpoint, "/metrics", limit).await {
-                Ok(reply) if reply.status.is_success() => {
-                    metrics::parse(&reply.body).map(Box::new).map_err(|e| e.to_string())
+            let (mut result, mut date) = scrape(&mut http, &self.dialer, &self.endpoint, limit).await;
+            if result.is_err()
+                && pulse == Pulse::Answers
+                && let Some(elsewhere) = self.elsewhere.take()
+            {
+                // Looked for once: a port that refuses would be knocked at every five seconds.
+                let mut other = HttpConnection::default();
+                if let (Ok(sample), told) = scrape(&mut other, &self.dialer, &elsewhere, limit).await {
+                    tracing::info!(endpoint = %self.endpoint, at = %elsewhere, "/metrics are found elsewhere");
+                    (result, date) = (Ok(sample), told);
+                    (self.endpoint, http) = (elsewhere, other);
                 }
-                Ok(reply) => Err(format!("/metrics answers with status {}", reply.status)),
-                Err(fault) => Err(fault.to_string()),
-            };
+            }
+            if let Some(date) = date {
+                self.voice.answer(asked, false, Body::Date(date)).await;
+            }
             self.voice.answer(asked, awaited, Body::Metrics(result)).await;
         }
     }
+}
+
+type Scraped = (Result<Box<MetricsSample>, String>, Option<Timestamp>);
+
+async fn scrape(http: &mut HttpConnection, dialer: &Dialer, at: &Endpoint, limit: Duration) -> Scraped {
+    match http.get(dialer, at, "/metrics", limit).await {
+        Ok(reply) if reply.status.is_success() => {
+            (metrics::parse(&reply.body).map(Box::new).map_err(|e| e.to_string()), reply.date)
+        }
+        Ok(reply) => (Err(format!("/metrics answers with status {}", reply.status)), reply.date),
+        Err(fault) => (Err(fault.to_string()), None),
+    }
+}
+
+/// Where kubeadm has etcd serve `/metrics` besides the client url: plain, on a port of its own.
+fn kubeadm(endpoint: &Endpoint) -> Option<Endpoint> {
+    metrics_endpoint(endpoint, Some("http://*:2381"))
 }
 
 /// The endpoint that serves `/metrics`: the client url, or `--metrics-url` with `*` for the member's own host.

@@ -1,14 +1,17 @@
 //! What is known of one endpoint: what it said last, and what became of it. Pure.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::source::Body;
 use crate::etcd::{Fault, ListedMember};
-use crate::model::member::{MetricsSample, PeerCertificate, SLOW_AFTER};
+use crate::model::member::{ClockOffset, PeerCertificate, SLOW_AFTER};
 use crate::model::units::age;
-use crate::model::{ClusterId, Endpoint, ForeignText, MemberId, MemberState, MemberStatus, RaftIndex};
+use crate::model::{
+    ClusterId, Endpoint, ForeignText, MemberId, MemberState, MemberStatus, MetricsSample, RaftIndex,
+};
 
 /// One endpoint and what came from it.
 #[derive(Debug)]
@@ -30,8 +33,9 @@ pub(super) struct Source {
     /// Since when that names other members than the list that is shown.
     pub(super) list_differs_since: Option<Timestamp>,
     pub(super) certificate: Option<PeerCertificate>,
-    pub(super) metrics: Option<(MetricsSample, Times)>,
-    pub(super) metrics_before: Option<MetricsSample>,
+    pub(super) metrics: Option<(Arc<MetricsSample>, Times)>,
+    /// How far its clock is ahead of ours.
+    pub(super) clock: Option<ClockOffset>,
     pub(super) metrics_error: Option<ForeignText>,
     /// When a scrape was asked for last that came, or failed.
     pub(super) scrape_asked: Option<Timestamp>,
@@ -70,7 +74,7 @@ impl Source {
             list_differs_since: None,
             certificate: None,
             metrics: None,
-            metrics_before: None,
+            clock: None,
             metrics_error: None,
             scrape_asked: None,
             reported: false,
@@ -127,7 +131,11 @@ impl Source {
             }
             Body::Metrics(Ok(sample)) => {
                 self.metrics_error = None;
-                self.metrics_before = self.metrics.replace((*sample, times)).map(|(before, _)| before);
+                self.metrics = Some((Arc::from(sample), times));
+            }
+            Body::Date(date) => {
+                let told = ClockOffset::told(date, times.asked, times.at);
+                self.clock = Some(self.clock.map_or(told, |known| known.narrowed(told)));
             }
             Body::Metrics(Err(reason)) => self.metrics_error = Some(ForeignText::new(reason)),
         }
@@ -138,7 +146,7 @@ impl Source {
         self.list = None;
         self.list_differs_since = None;
         self.metrics = None;
-        self.metrics_before = None;
+        self.clock = None;
     }
 
     pub(super) fn member(&self) -> Option<MemberId> {
@@ -157,7 +165,7 @@ impl Source {
     /// The state; but a member that says in its `/metrics` that it rewrites its file is not hung.
     pub(super) fn told_state(&self) -> (MemberState, Option<ForeignText>) {
         let inflight =
-            |(m, t): &(MetricsSample, Times)| t.at >= self.since && m.defrag_inflight == Some(true);
+            |(m, t): &(Arc<MetricsSample>, Times)| t.at >= self.since && m.defrag_inflight == Some(true);
         match self.silent_for {
             Some(silent)
                 if self.state == MemberState::Hung && self.metrics.as_ref().is_some_and(inflight) =>

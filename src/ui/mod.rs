@@ -38,7 +38,7 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         Some(Overlay::Plan(dialog)) => overlays::plan::draw(state, &mut canvas, body, dialog),
         Some(Overlay::Prune(prune)) => overlays::prune::draw(state, &mut canvas, body, prune),
         Some(Overlay::Leave) => overlays::plan::leave(state, &mut canvas, body),
-        Some(Overlay::Explain { scroll }) => overlays::explain::draw(state, &mut canvas, body, *scroll),
+        Some(Overlay::Explain { scroll, .. }) => overlays::explain::draw(state, &mut canvas, body, *scroll),
         None => {}
     }
 }

@@ -17,6 +17,7 @@ use crate::model::{
 };
 use crate::testing::{healthy, with_state};
 
+mod latency;
 mod shelf;
 
 fn state(views: &[ClusterView]) -> State {

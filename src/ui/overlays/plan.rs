@@ -191,7 +191,7 @@ fn buttons(dialog: &Dialog, canvas: &mut Canvas<'_>, line: Rect, since: Option<D
     let toggles =
         matches!(dialog.focus, Focus::Source | Focus::Verify | Focus::MoveLeader | Focus::SnapshotFirst);
     let hint = toggles.then(|| "space changes it".to_owned()).or(old).or_else(|| dialog.not_yet());
-    let hint = hint.unwrap_or_else(|| "tab moves, enter presses, esc cancels".into());
+    let hint = hint.unwrap_or_else(|| "tab moves, enter presses, e explains, esc cancels".into());
     canvas.text(line, x + 3, &hint, theme.dim);
 }
 

@@ -7,12 +7,14 @@ use ratatui::style::Style;
 
 use super::nothing_shown;
 use crate::app::{ActionId, State};
+use crate::model::metrics::Spread;
 use crate::model::units::{age, grouped, latency, percent};
 use crate::model::{ForeignText, MemberView};
+use crate::poll::scrapes::MIXIN_WINDOW;
 use crate::ui::canvas::{Canvas, below, row, wrap};
 use crate::ui::theme::{Glyphs, Theme};
 use crate::ui::widgets::bar::{self, Parts};
-use crate::ui::widgets::{chart, members};
+use crate::ui::widgets::chart;
 
 /// A group of lines: title, and label with value.
 struct Group {
@@ -112,6 +114,10 @@ fn group_at(canvas: &mut Canvas<'_>, area: Rect, start: i32, group: &Group) {
             });
         }
     }
+}
+
+fn spread(spread: Spread) -> String {
+    format!("p50 {}, p99 {} in {}", latency(spread.p50), latency(spread.p99), age(spread.span))
 }
 
 fn join(texts: &[ForeignText]) -> String {
@@ -222,12 +228,9 @@ fn groups(state: &State, theme: &Theme, glyphs: &Glyphs, m: &MemberView) -> Vec<
         line("keys", metrics.and_then(|x| x.keys).map(grouped)),
         line("revision", s.map(|s| grouped(u64::try_from(s.revision.0).unwrap_or_default()))),
     ];
-    let commit = metrics.zip(m.metrics_before.as_ref()).and_then(|(now, before)| {
-        now.backend_commit.as_ref()?.quantile_since(before.backend_commit.as_ref()?, 0.99)
-    });
     let mut process = vec![
-        line("fsync p99", members::fsync_p99(m).map(latency)),
-        line("commit p99", commit.map(latency)),
+        line("fsync", m.id.and_then(|id| state.history.fsync(id, MIXIN_WINDOW)).map(spread)),
+        line("commit", m.id.and_then(|id| state.history.commit(id, MIXIN_WINDOW)).map(spread)),
         line("memory", metrics.and_then(|x| x.resident_memory).map(|b| b.to_string())),
         line(
             "open files",

@@ -1,5 +1,6 @@
 //! The views. A new one is one file and one line in [`TABLE`].
 
+mod latency;
 mod member;
 mod operations;
 mod overview;
@@ -25,6 +26,7 @@ pub(super) fn most_scroll(state: &State, theme: &Theme, glyphs: &Glyphs, area: R
             u16::try_from(state.changes.past.operations.len().saturating_sub(1)).unwrap_or(u16::MAX)
         }
         Screen::Snapshots => snapshots::most_scroll(state, theme, glyphs, area),
+        Screen::Latency => latency::most_scroll(state, area),
         Screen::Overview | Screen::Storage | Screen::Raft => 0,
     }
 }
@@ -42,18 +44,21 @@ fn nothing_shown<'a>(state: &State, otherwise: &'a str) -> &'a str {
 pub(super) struct View {
     pub(super) id: Screen,
     pub(super) title: &'static str,
+    /// The title where not all of them have room.
+    pub(super) short: &'static str,
     draw: fn(&State, &mut Canvas<'_>, Rect),
 }
 
 /// Every view, in the order of their keys.
 pub(super) const TABLE: &[View] = &[
-    View { id: Screen::Overview, title: "Overview", draw: overview::draw },
-    View { id: Screen::Member, title: "Member", draw: member::draw },
-    View { id: Screen::Storage, title: "Storage", draw: storage::draw },
-    View { id: Screen::Raft, title: "Raft", draw: raft::draw },
-    View { id: Screen::Operations, title: "Operations", draw: operations::draw },
-    View { id: Screen::Snapshots, title: "Snapshots", draw: snapshots::draw },
-    View { id: Screen::Timeline, title: "Timeline", draw: timeline::draw },
+    View { id: Screen::Overview, title: "Overview", short: "Overview", draw: overview::draw },
+    View { id: Screen::Member, title: "Member", short: "Member", draw: member::draw },
+    View { id: Screen::Storage, title: "Storage", short: "Storage", draw: storage::draw },
+    View { id: Screen::Raft, title: "Raft", short: "Raft", draw: raft::draw },
+    View { id: Screen::Operations, title: "Operations", short: "Ops", draw: operations::draw },
+    View { id: Screen::Snapshots, title: "Snapshots", short: "Snapshots", draw: snapshots::draw },
+    View { id: Screen::Timeline, title: "Timeline", short: "Timeline", draw: timeline::draw },
+    View { id: Screen::Latency, title: "Latency", short: "Latency", draw: latency::draw },
 ];
 
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {

@@ -3,10 +3,13 @@
 use ratatui::layout::Rect;
 
 use super::nothing_shown;
-use crate::app::State;
-use crate::ui::canvas::{Canvas, below, row};
+use crate::app::state::Screen;
+use crate::app::{ActionId, State};
+use crate::model::units::latency;
+use crate::ui::canvas::{Canvas, below, pad, row};
 use crate::ui::screens::timeline;
-use crate::ui::widgets::{chart, findings, members, operation};
+use crate::ui::widgets::heat::{self, Measure, NOW};
+use crate::ui::widgets::{chart, findings, members, operation, rows};
 
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     if state.rows().is_empty() && !state.view.members.is_empty() {
@@ -37,6 +40,14 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     }
     // Side by side where it is wide, one above the other where there is room for both.
     if rest.width >= 100 {
+        let strip = strip_rows(state);
+        let rest = if rest.height >= strip + 1 + LEAST_BESIDE {
+            let at = rest.height - strip;
+            latencies(state, canvas, below(rest, at));
+            Rect { height: at - 1, ..rest }
+        } else {
+            rest
+        };
         let left = Rect { width: rest.width / 2, ..rest };
         let right = Rect { x: rest.x + left.width + 2, width: rest.width - left.width - 2, ..rest };
         storage(state, canvas, left);
@@ -55,6 +66,44 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
 
 /// A heading, two rows of columns and the axis of time.
 const LEAST_CHART: u16 = 4;
+
+/// Storage and events keep so many rows beside each other before latencies get any.
+const LEAST_BESIDE: u16 = 9;
+
+/// A heading, and a row for each member.
+fn strip_rows(state: &State) -> u16 {
+    u16::try_from(state.rows().len() + 1).unwrap_or(u16::MAX)
+}
+
+/// fsync, commit and the slowest peer of every member: the figure of now, and cells over time.
+fn latencies(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
+    let key = state.keymap.first(ActionId::Show(Screen::Latency));
+    let inner = canvas.section(area, &format!("Latency, p99 every 5 s ({key}: all of it)"));
+    let names = rows::names_width(state, 4, 12);
+    let block = inner.width.saturating_sub(names + 4) / 3;
+    for (y, index) in (0..inner.height).zip(state.rows()) {
+        let m = &state.view.members[index];
+        let line = row(inner, y);
+        let theme = canvas.theme;
+        canvas.text(line, 3, &rows::name(state, m, names, canvas.glyphs.ellipsis), theme.strong);
+        let peer = heat::slowest_peer(state, m).map(|(to, _)| Measure::RoundTrip(to));
+        let measures = [("fsync", Some(Measure::Fsync)), ("commit", Some(Measure::Commit)), ("peers", peer)];
+        for (i, (what, measure)) in (0_u16..).zip(measures) {
+            let x = names + 4 + i * block;
+            canvas.text(line, x, what, theme.dim);
+            let Some(measure) = measure else { continue };
+            let figure = measure.spread(state, m, NOW).map(|s| s.p99);
+            let (text, style) = figure.map_or_else(
+                || (canvas.glyphs.dash.to_owned(), theme.dim),
+                |p99| (latency(p99), measure.style(theme, p99)),
+            );
+            let style = if m.state.answers() { style } else { theme.dim };
+            canvas.text(line, x + 7, &pad(&text, 7, true, canvas.glyphs.ellipsis), style);
+            let cells = Rect { x: line.x + x + 15, width: block.saturating_sub(17), ..line };
+            heat::draw(state, canvas, cells, m, measure);
+        }
+    }
+}
 
 /// The file of the selected member over the last quarter of an hour.
 fn storage(state: &State, canvas: &mut Canvas<'_>, area: Rect) {

@@ -166,34 +166,22 @@ fn counters(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize])
 }
 
 fn peers(state: &State, canvas: &mut Canvas<'_>, area: Rect, shown: &[usize]) {
-    let inner = canvas.section(area, "Round trips between peers, p99 since each member's start (/metrics)");
+    let inner = canvas.section(area, "Round trips between peers, p99 of the last 5 min (/metrics)");
     let ids: Vec<MemberId> = shown.iter().filter_map(|i| state.view.members[*i].id).collect();
     let names: Vec<String> = ids.iter().map(|id| format!("to {}", state.view.name_of(*id))).collect();
     let head: Vec<(&str, u16)> = names.iter().map(|n| (n.as_str(), width(n).clamp(8, 16))).collect();
     let dash = canvas.glyphs.dash.to_owned();
-    let cells =
-        |m: &MemberView| {
-            ids.iter()
-                .map(|to| {
-                    if m.id == Some(*to) {
-                        String::new()
-                    } else {
-                        rtt(m, *to).unwrap_or_else(|| dash.clone())
-                    }
-                })
-                .collect()
-        };
-    table(state, canvas, inner, shown, &head, &cells, false);
-}
-
-fn rtt(m: &MemberView, to: MemberId) -> Option<String> {
-    let find =
-        |x: &crate::model::MetricsSample| x.peer_rtt.iter().find(|(id, _)| *id == to).map(|(_, h)| h.clone());
-    // The gauge's source is observed every 30 s (rafthttp's statusMonitoringInterval): between two scrapes there is mostly nothing.
-    let now = m.metrics.as_ref().and_then(find)?;
-    let nothing = crate::model::member::Histogram {
-        buckets: now.buckets.iter().map(|(le, _)| (*le, 0)).collect(),
-        sum: 0.0,
+    let cells = |m: &MemberView| {
+        ids.iter()
+            .map(|to| {
+                if m.id == Some(*to) {
+                    String::new()
+                } else {
+                    m.id.and_then(|from| state.history.rtt(from, *to))
+                        .map_or_else(|| dash.clone(), |s| latency(s.p99))
+                }
+            })
+            .collect()
     };
-    now.quantile_since(&nothing, 0.99).map(latency)
+    table(state, canvas, inner, shown, &head, &cells, false);
 }

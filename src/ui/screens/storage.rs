@@ -7,18 +7,17 @@ use ratatui::layout::Rect;
 use super::member::bar_line;
 use super::nothing_shown;
 use crate::app::State;
-use crate::model::units::{age, grouped, percent};
-use crate::model::{MemberStatus, MemberView};
+use crate::diagnose::forecast::{self, Outlook};
+use crate::diagnose::{Case, kept};
+use crate::model::units::{age, bytes, grouped, percent};
+use crate::model::{MemberStatus, MemberView, Revision};
 use crate::poll::history::{FINE_SPAN, Ring};
 use crate::ui::canvas::{Canvas, below, row, width};
 use crate::ui::widgets::bar::common_whole;
 use crate::ui::widgets::{chart, rows};
 
-/// Less history than this gives no forecast.
-const ENOUGH: Duration = Duration::from_secs(600);
-
 /// Rows of growth and revisions, their heading included.
-const FACTS: u16 = 6;
+const FACTS: u16 = 8;
 
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     if state.rows().is_empty() {
@@ -116,52 +115,67 @@ fn figures(state: &State, m: &MemberView, columns: u16, separator: &str) -> Stri
 fn facts(state: &State, member: Option<&MemberView>, ring: Option<&Ring>) -> Vec<(&'static str, String)> {
     let view = &state.view;
     let unknown = || "not known".to_owned();
-    let positive = |r: crate::model::Revision| u64::try_from(r.0).unwrap_or_default();
+    let positive = |r: Revision| u64::try_from(r.0).unwrap_or_default();
     let mut facts = Vec::new();
     facts.push(("revision", view.revision.map_or_else(unknown, |r| grouped(positive(r)))));
-    facts.push((
-        "compacted up to",
-        view.compact_revision.map_or_else(|| "nothing yet, or no /metrics".into(), |r| grouped(positive(r))),
-    ));
-    if let (Some(head), Some(floor)) = (view.revision, view.compact_revision) {
-        facts.push((
-            "revisions kept",
-            grouped(u64::try_from(head.0.saturating_sub(floor.0)).unwrap_or_default()),
-        ));
+    facts.push(("compacted up to", floor(state)));
+    if let Some((kept, floor)) = kept(&Case::new(view, &state.history)) {
+        let oldest = state.history.age_of(Revision(floor.0.saturating_add(1))).filter(|_| kept > 0);
+        let oldest = oldest.map_or_else(String::new, |(old, exact)| {
+            format!(", the oldest written {}{} ago", if exact { "" } else { "at least " }, age(old))
+        });
+        facts.push(("revisions kept", grouped(kept) + &oldest));
     }
-    let rate = state.history.revision_rate();
-    facts.push((
-        "changes",
-        rate.map_or_else(
-            || "known after 20 s".into(),
-            |r| format!("{r:.1} revisions/s over the last minute"),
-        ),
-    ));
-    facts.push(("quota full", member.zip(ring).map_or_else(unknown, |(m, r)| forecast(m, r))));
+    facts.push(("writes", writes(state, member)));
+    facts.push(("grows by", member.zip(ring).map_or_else(unknown, |(m, ring)| growth(state, m, ring))));
+    match member.zip(ring).map(|(m, ring)| forecast::of_member(m, ring)) {
+        None => facts.push(("quota full", unknown())),
+        Some(outlooks) => {
+            facts.push(("quota full", outlooks.db_size.words()));
+            // What is in use cannot be defragmented away.
+            if let Outlook::Grows(f) = outlooks.in_use {
+                facts.push(("in use", format!("reaches the quota {}", f.words())));
+            }
+        }
+    }
     facts
 }
 
-/// When the file reaches the quota at the rate of what is known; never from less than ten minutes.
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a forecast
-fn forecast(m: &MemberView, ring: &Ring) -> String {
-    let Some((quota, _)) = m.quota() else { return "quota unknown".into() };
-    let Some(size) = m.status.as_ref().and_then(|s| s.db_size) else { return "size unknown".into() };
-    let span =
-        ring.fine().front().zip(ring.fine().back()).map_or(Duration::ZERO, |(a, b)| {
-            Duration::try_from(b.at.duration_since(a.at)).unwrap_or_default()
-        });
-    if span < ENOUGH {
-        return format!("a forecast needs 10 min of history, {} are known", age(span));
+fn floor(state: &State) -> String {
+    let told = state.view.members.iter().filter_map(|m| m.metrics.as_ref()?.compact_revision).max();
+    match told {
+        None => "not known: no /metrics".into(),
+        Some(Revision(0)) => "nothing yet".into(),
+        Some(r) => grouped(u64::try_from(r.0).unwrap_or_default()),
     }
-    match ring.rate(FINE_SPAN, |s| s.db_size.map(|b| i128::from(b.0))) {
-        Some(rate) if rate > 0.0 => {
-            let seconds = quota.minus(size).0 as f64 / rate;
-            let left = Duration::try_from_secs_f64(seconds).map_or_else(|_| "years".into(), age);
-            format!(
-                "in about {left} at {} a minute",
-                crate::model::Bytes((rate * 60.0).round().max(0.0) as u64)
-            )
-        }
-        _ => format!("not in sight: no growth over the last {}", age(span)),
-    }
+}
+
+/// How much is written, by revisions and by what clients of the member send.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a rate for people
+fn writes(state: &State, member: Option<&MemberView>) -> String {
+    let rate = state.history.revision_rate();
+    let revisions = rate
+        .map_or_else(|| "known after 20 s".into(), |r| format!("{r:.1} revisions/s over the last minute"));
+    let window = member.and_then(|m| state.history.window(m.id?, Duration::from_secs(60)));
+    let received = window
+        .and_then(|w| w.rate(|s| s.client_received))
+        .map_or_else(String::new, |r| format!("; its clients send {}/s", bytes(r.round() as u64)));
+    revisions + &received
+}
+
+/// What a member's file and keys became more by, a minute.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // rates for people
+fn growth(state: &State, m: &MemberView, ring: &Ring) -> String {
+    let minute = |rate: f64| {
+        let sign = if rate < 0.0 { "-" } else { "+" };
+        format!("{sign}{}", bytes((rate.abs() * 60.0).round() as u64))
+    };
+    let size = ring.rate(FINE_SPAN, |s| s.db_size.map(|b| i128::from(b.0)));
+    let used = ring.rate(FINE_SPAN, |s| s.in_use.map(|b| i128::from(b.0)));
+    let keys = m.id.and_then(|id| state.history.window(id, FINE_SPAN)?.slope(|s| s.keys));
+    let mut parts = Vec::new();
+    parts.extend(size.map(|r| format!("db {}", minute(r))));
+    parts.extend(used.map(|r| format!("in use {}", minute(r))));
+    parts.extend(keys.map(|r| format!("keys {:+.0}", r * 60.0)));
+    if parts.is_empty() { "known after 5 min".into() } else { format!("{} a minute", parts.join(", ")) }
 }

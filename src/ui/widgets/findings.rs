@@ -4,7 +4,6 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::app::State;
-use crate::app::keymap::ACTIONS;
 use crate::model::{Finding, VerdictKind};
 use crate::ui::canvas::{Canvas, below, row, width, wrap};
 
@@ -29,9 +28,8 @@ struct Block<'a> {
 }
 
 /// The next step, and the key that does it, if one does.
-fn next(state: &State, finding: &Finding) -> String {
-    let action = finding.action.and_then(|name| ACTIONS.iter().find(|a| a.name == name));
-    let key = action.map(|a| state.keymap.first(a.id)).filter(|k| !k.is_empty());
+pub(in crate::ui) fn next(state: &State, finding: &Finding) -> String {
+    let key = finding.action.and_then(|name| state.keymap.of_name(name));
     key.map_or_else(|| finding.next.clone(), |key| format!("{key}: {}", finding.next))
 }
 
@@ -92,7 +90,7 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     if state.findings.is_empty() {
         let text = match state.verdict.kind {
             VerdictKind::Connecting => "waiting for the first answer",
-            _ => "nothing found: members, quorum, alarms, quota, space, lag, versions",
+            _ => "nothing found: members, quorum, alarms, space, lag, disks, network, requests, versions",
         };
         canvas.text(inner, 1, text, theme.dim);
         return;

@@ -55,17 +55,20 @@ fn views(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let theme = canvas.theme;
     let rule = canvas.glyphs.rule.repeat(usize::from(area.width));
     canvas.text(area, 0, &rule, theme.rule);
-    let titles: Vec<_> = screens::TABLE
-        .iter()
-        .map(|screen| {
+    let titles = |title: fn(&screens::View) -> &'static str| -> Vec<_> {
+        let of = |screen: &screens::View| {
             let keys = state.keymap.keys(ActionId::Show(screen.id));
             let key = keys.first().map(ToString::to_string).unwrap_or_default();
-            (screen.id, format!(" {key} {}", screen.title))
-        })
-        .collect();
+            (screen.id, format!(" {key} {}", title(screen)))
+        };
+        screens::TABLE.iter().map(of).collect()
+    };
+    let needed =
+        |titles: &[(Screen, String)], air: u16| titles.iter().map(|(_, t)| width(t) + air).sum::<u16>() + 1;
+    let long = titles(|s| s.title);
     // Air between them where there is room.
-    let needed = titles.iter().map(|(_, t)| width(t) + 1).sum::<u16>() + 1;
-    let air = if needed <= area.width { " " } else { "" };
+    let air = if needed(&long, 1) <= area.width { " " } else { "" };
+    let titles = if needed(&long, 0) <= area.width { long } else { titles(|s| s.short) };
     let mut x = 1;
     for (id, title) in &titles {
         let style = if *id == state.screen { theme.badge } else { theme.dim };

@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::bar::{self, Parts};
+use super::heat::{self, Measure, NOW};
 use super::{operation, rows};
 use crate::app::State;
 use crate::model::units::{age, grouped, latency, percent};
@@ -30,17 +31,19 @@ const COLUMNS: &[Column] = &[
     Column { head: "DB SIZE", width: |_| 8, right: true, cell: db_size, rank: 1 },
     Column { head: BAR, width: |_| 12, right: false, cell: nothing, rank: 2 },
     Column { head: "QUOTA", width: |_| 5, right: true, cell: quota_share, rank: 3 },
-    Column { head: "RECLAIM", width: |_| 8, right: true, cell: reclaimable, rank: 8 },
+    Column { head: "RECLAIM", width: |_| 8, right: true, cell: reclaimable, rank: 10 },
     Column { head: "LAG", width: |_| 6, right: true, cell: lag, rank: 2 },
     Column { head: "RAFT INDEX", width: |_| 12, right: true, cell: raft_index, rank: 5 },
     Column { head: "FSYNC", width: |_| 7, right: true, cell: fsync, rank: 7 },
+    Column { head: "COMMIT", width: |_| 7, right: true, cell: commit, rank: 9 },
+    Column { head: "PEER RTT", width: |_| 8, right: true, cell: rtt, rank: 8 },
     Column { head: "VERSION", width: |_| 8, right: false, cell: version, rank: 6 },
-    Column { head: "TERM", width: |_| 5, right: true, cell: term, rank: 11 },
-    Column { head: "ENDPOINT", width: endpoint_width, right: false, cell: endpoint, rank: 9 },
-    Column { head: "ID", width: |_| 16, right: false, cell: id, rank: 10 },
-    Column { head: "REVISION", width: |_| 12, right: true, cell: revision, rank: 12 },
-    Column { head: "MEMORY", width: |_| 8, right: true, cell: memory, rank: 13 },
-    Column { head: "UP", width: |_| 10, right: true, cell: uptime, rank: 14 },
+    Column { head: "TERM", width: |_| 5, right: true, cell: term, rank: 13 },
+    Column { head: "ENDPOINT", width: endpoint_width, right: false, cell: endpoint, rank: 11 },
+    Column { head: "ID", width: |_| 16, right: false, cell: id, rank: 12 },
+    Column { head: "REVISION", width: |_| 12, right: true, cell: revision, rank: 14 },
+    Column { head: "MEMORY", width: |_| 8, right: true, cell: memory, rank: 15 },
+    Column { head: "UP", width: |_| 10, right: true, cell: uptime, rank: 16 },
 ];
 
 const BAR: &str = "FILE";
@@ -293,16 +296,28 @@ fn revision(_: &State, canvas: &Canvas<'_>, m: &MemberView) -> (String, Style) {
     cell(canvas, m, m.status.as_ref().map(|s| grouped(u64::try_from(s.revision.0).unwrap_or_default())))
 }
 
-/// p99 of the log's fsync between the last two scrapes.
-pub(in crate::ui) fn fsync_p99(m: &MemberView) -> Option<Duration> {
-    let (now, before) = (m.metrics.as_ref()?, m.metrics_before.as_ref()?);
-    now.wal_fsync.as_ref()?.quantile_since(before.wal_fsync.as_ref()?, 0.99)
+/// A latency of the last minute (round trips: of five), in the colour of its thresholds.
+fn measured(canvas: &Canvas<'_>, m: &MemberView, told: Option<(Measure, Duration)>) -> (String, Style) {
+    let (text, style) = cell(canvas, m, told.map(|(_, p99)| latency(p99)));
+    match told {
+        Some((measure, p99)) if m.state.answers() && p99 > measure.thresholds()[0] => {
+            (text, measure.style(canvas.theme, p99))
+        }
+        _ => (text, style),
+    }
 }
 
-fn fsync(_: &State, canvas: &Canvas<'_>, m: &MemberView) -> (String, Style) {
-    let p99 = fsync_p99(m);
-    let (text, style) = cell(canvas, m, p99.map(latency));
-    (text, if p99.is_some_and(|p| p > Duration::from_millis(500)) { canvas.theme.warning } else { style })
+fn fsync(state: &State, canvas: &Canvas<'_>, m: &MemberView) -> (String, Style) {
+    measured(canvas, m, Measure::Fsync.spread(state, m, NOW).map(|s| (Measure::Fsync, s.p99)))
+}
+
+fn commit(state: &State, canvas: &Canvas<'_>, m: &MemberView) -> (String, Style) {
+    measured(canvas, m, Measure::Commit.spread(state, m, NOW).map(|s| (Measure::Commit, s.p99)))
+}
+
+/// The slowest of its peers.
+fn rtt(state: &State, canvas: &Canvas<'_>, m: &MemberView) -> (String, Style) {
+    measured(canvas, m, heat::slowest_peer(state, m).map(|(to, s)| (Measure::RoundTrip(to), s.p99)))
 }
 
 fn memory(_: &State, canvas: &Canvas<'_>, m: &MemberView) -> (String, Style) {

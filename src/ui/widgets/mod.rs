@@ -5,6 +5,7 @@ pub(super) mod chart;
 pub(super) mod findings;
 pub(super) mod footer;
 pub(super) mod header;
+pub(super) mod heat;
 pub(super) mod inspected;
 pub(super) mod members;
 pub(super) mod operation;
