@@ -363,6 +363,19 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Starts a member again as another etcd, with its data and ports: an upgrade of one member.
+    ///
+    /// # Errors
+    /// As for [`restart`](Self::restart).
+    pub fn restart_as(&mut self, index: usize, binaries: Binaries) -> Result<(), LabError> {
+        let others = std::mem::replace(&mut self.binaries, binaries);
+        let started = self.restart(index);
+        self.binaries = others;
+        started
+    }
+}
+
 impl Member {
     /// Its process id while it runs.
     #[must_use]

@@ -9,6 +9,7 @@ use etcdtop::model::{AlarmKind, Bytes, Endpoint, MemberState, Role, VerdictKind}
 
 use crate::cli::{json, run, run_blocking};
 use crate::support::cluster::TestCluster;
+use crate::support::learner::Learner;
 use crate::support::proxy::{Fault, Proxy, free_port};
 use crate::support::watch::Watch;
 
@@ -282,42 +283,11 @@ async fn authentication_without_a_quorum_is_not_mistaken_for_a_wrong_password() 
     assert_ne!(member["state"], "auth", "{member}");
 }
 
-/// An etcd process of our own beside the lab's, for what no lab does; killed when dropped.
-struct Extra(std::process::Child, #[allow(dead_code)] tempfile::TempDir);
-
-impl Drop for Extra {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// A learner goes on naming the leader it knew last: it takes part in no election.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_learner_does_not_hide_a_lost_quorum() {
     let mut cluster = TestCluster::of("3.6").await;
-    let (client, peer) = (free_port(), free_port());
-    let peer_url = format!("http://127.0.0.1:{peer}");
-    let added = crate::support::wait_for("a member that is added", || {
-        cluster.try_etcdctl(&["member", "add", "m4", "--learner", &format!("--peer-urls={peer_url}")]).ok()
-    });
-    // etcdctl prints what the new member has to be started with.
-    let initial =
-        added.lines().find_map(|l| l.strip_prefix("ETCD_INITIAL_CLUSTER=")).unwrap().trim_matches('"');
-    let folder = tempfile::tempdir().unwrap();
-    let client_url = format!("http://127.0.0.1:{client}");
-    let child = std::process::Command::new(&cluster.binaries().etcd)
-        .args(["--name=m4", "--initial-cluster-state=existing", "--log-level=error"])
-        .arg(format!("--initial-cluster={initial}"))
-        .arg(format!("--data-dir={}", folder.path().join("data").display()))
-        .arg(format!("--listen-client-urls={client_url}"))
-        .arg(format!("--advertise-client-urls={client_url}"))
-        .arg(format!("--listen-peer-urls={peer_url}"))
-        .arg(format!("--initial-advertise-peer-urls={peer_url}"))
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let _learner = Extra(child, folder);
+    let learner = Learner::join(&cluster);
     let watch = Watch::start(cluster.access(), &cluster.endpoints());
     let view = watch.until_state("m4", MemberState::Ok).await;
     assert_eq!(view.members.iter().find(|m| m.label() == "m4").unwrap().role, Role::Learner);
@@ -332,7 +302,7 @@ async fn a_learner_does_not_hide_a_lost_quorum() {
     assert_eq!(judge(&view, &[]).headline, "QUORUM LOST 1/3");
     assert_eq!((view.leader, view.can_lose()), (None, Some(0)));
     // The same from the command line; the learner's own health does not make the cluster's.
-    let endpoints = format!("{},{client_url}", cluster.endpoints_text());
+    let endpoints = format!("{},{}", cluster.endpoints_text(), learner.url);
     let health = tokio::task::spawn_blocking(move || {
         run(&["health", "--command-timeout=2s", "--endpoints", &endpoints])
     })

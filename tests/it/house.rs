@@ -15,7 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // What an operation goes by is what the screens show: the same poll.
     ("ops", &["etcd", "poll", "snapshot", "model"]),
     ("app", &["config", "diagnose", "model", "ops", "poll", "snapshot"]),
-    ("ui", &["app", "config", "model", "ops", "poll", "snapshot"]),
+    ("ui", &["app", "config", "diagnose", "model", "ops", "poll", "snapshot"]),
     ("term", &["app"]),
     ("cli", &["app", "config", "diagnose", "etcd", "lab", "model", "ops", "poll", "snapshot", "term", "ui"]),
 ];
@@ -110,6 +110,23 @@ fn the_readme_lists_the_keys_that_there_are() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let table = etcdtop::app::keymap::markdown();
     assert!(readme.contains(&table), "README's table of keys is old; it must be:\n{table}");
+}
+
+/// What `e` explains is what the documents say; `UPDATE_DOCS=1` makes them anew.
+#[test]
+fn the_documents_are_made_from_the_tables() {
+    for (name, text) in [
+        ("findings.md", etcdtop::diagnose::docs::findings()),
+        ("figures.md", etcdtop::diagnose::docs::figures()),
+    ] {
+        let file = root().join("docs").join(name);
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, &text).unwrap();
+        }
+        let stored = fs::read_to_string(&file).unwrap_or_default();
+        assert!(stored == text, "docs/{name} is old: UPDATE_DOCS=1 cargo test --test it house makes it anew");
+    }
 }
 
 /// A permit to change a cluster is made in two places: by the guard for a confirmed plan, and for a lab's own cluster.

@@ -6,10 +6,12 @@
 mod broken;
 mod cli;
 mod dashboard;
+mod diagnosis;
 mod fake;
 mod faults;
 mod house;
 mod matrix;
+mod mixin;
 mod operating;
 mod ops;
 mod shelf;

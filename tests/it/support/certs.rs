@@ -34,12 +34,23 @@ impl Certs {
 
     /// A certificate for names, valid until `not_after` (year).
     pub fn issue(&self, file: &str, names: &[&str], not_after: i32) -> Pair {
+        self.issue_with(file, names, |params| params.not_after = rcgen::date_time_ymd(not_after, 1, 1))
+    }
+
+    /// A certificate for names, valid for so long.
+    pub fn issue_for(&self, file: &str, names: &[&str], valid: std::time::Duration) -> Pair {
+        self.issue_with(file, names, |params| {
+            params.not_after = (std::time::SystemTime::now() + valid).into()
+        })
+    }
+
+    fn issue_with(&self, file: &str, names: &[&str], until: impl FnOnce(&mut CertificateParams)) -> Pair {
         let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
-        params.not_after = rcgen::date_time_ymd(not_after, 1, 1);
+        until(&mut params);
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         let at = |suffix: &str| self.dir.path().join(format!("{file}{suffix}"));

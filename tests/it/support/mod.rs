@@ -2,7 +2,9 @@
 
 pub mod certs;
 pub mod cluster;
+pub mod doctor;
 pub mod fake;
+pub mod learner;
 pub mod operate;
 pub mod process;
 pub mod proxy;
