@@ -14,6 +14,7 @@ mod matrix;
 mod mixin;
 mod operating;
 mod ops;
+mod scrape;
 mod shelf;
 mod snapshot;
 mod support;

@@ -45,9 +45,19 @@ impl Proxy {
         this
     }
 
+    /// Listens on an address of this host and forwards to `target`.
+    pub async fn at(address: &str, target: String) -> Self {
+        let this = Self::listening(TcpListener::bind(address).await.unwrap());
+        this.aim(target);
+        this
+    }
+
     /// Listens before it is known to whom: an address that can be advertised by a server that is not there yet.
     pub async fn unaimed() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::listening(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    fn listening(listener: TcpListener) -> Self {
         let address = listener.local_addr().unwrap().to_string();
         let fault = watch::Sender::new(Fault::Pass);
         let faults = fault.subscribe();
