@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 #[derive(Default)]
 struct Seen {
     views: u64,
-    /// By name: how often it came, and how bad it was.
+    /// By what it is about: how often it came, and how bad it was.
     came: BTreeMap<String, (u64, Severity)>,
     lines: Vec<String>,
 }
@@ -47,7 +47,7 @@ async fn watch(version: &str, load: LoadKind, minutes: f64) -> Result<Seen, Stri
         let found = damper.settle(findings(&Case::new(&view, &history)), view.at);
         seen.views += 1;
         for f in found.iter().filter(|f| !before.contains(&f.key)) {
-            let came = seen.came.entry(f.key.rule.to_owned()).or_insert((0, f.severity));
+            let came = seen.came.entry(format!("{:?}", f.key)).or_insert((0, f.severity));
             *came = (came.0 + 1, came.1.max(f.severity));
             let at = history.span().as_secs();
             seen.lines.push(format!(

@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use super::diagnose::DiagnoseArgs;
+use super::exit::Plugin;
 use super::lab::LabArgs;
 use super::snapshot::SnapshotCommand;
 use crate::config::Flags;
@@ -75,11 +76,21 @@ impl Cli {
         Some(format!("--{}", first.replace('_', "-")))
     }
 
-    /// Reads the program's arguments; ends the program itself: 0 after `--help` and `--version`, 2 on wrong usage.
+    /// Reads the program's arguments; ends the program itself: 0 after `--help` and `--version`, 2 on wrong usage, but 3 of
+    /// what a monitoring system calls: to that 2 is a broken cluster.
     #[must_use]
     pub fn read() -> Self {
-        let mut matches = Self::grammar().get_matches();
-        Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|e| e.format(&mut Self::grammar()).exit())
+        let wrong = |e: clap::Error| -> ! {
+            let plugin = std::env::args().any(|a| a == "health" || a == "diagnose");
+            if !(plugin && e.use_stderr()) {
+                e.exit();
+            }
+            // Nobody reads it when it cannot be printed.
+            let _ = e.print();
+            std::process::exit(Plugin::Unknown as i32)
+        };
+        let mut matches = Self::grammar().try_get_matches().unwrap_or_else(|e| wrong(e));
+        Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|e| wrong(e.format(&mut Self::grammar())))
     }
 }
 

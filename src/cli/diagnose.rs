@@ -141,9 +141,12 @@ fn keys(settings: &Settings) -> Result<Keymap> {
 
 /// What is known about snapshots of the cluster in the folder.
 fn backup(settings: &Settings, view: &ClusterView) -> Backup {
-    let (Some(cluster), Ok(listing)) = (view.cluster_id, crate::snapshot::list(&snapshot_dir(settings)))
-    else {
-        return Backup::Unknown;
+    let Some(cluster) = view.cluster_id else { return Backup::Unknown };
+    let listing = match crate::snapshot::list(&snapshot_dir(settings)) {
+        Ok(listing) => listing,
+        // Nothing was ever saved.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Backup::None,
+        Err(_) => return Backup::Unknown,
     };
     let ours = |s: &&crate::snapshot::Saved| s.side.as_ref().and_then(|s| s.cluster_id) == Some(cluster);
     listing.saved.iter().find(ours).map_or(Backup::None, |newest| Backup::Taken {

@@ -13,6 +13,15 @@ use crate::model::{Finding, Severity};
 pub const RISES_AFTER: Duration = Duration::from_secs(10);
 /// And goes, or becomes less bad, when it has been so for this long.
 pub const FALLS_AFTER: Duration = Duration::from_secs(60);
+/// A note goes later: what is just above what is good is so again and again, and does no harm on the screen.
+pub const NOTE_FALLS_AFTER: Duration = Duration::from_secs(5 * 60);
+
+const fn falls_after(severity: Severity) -> Duration {
+    match severity {
+        Severity::Note => NOTE_FALLS_AFTER,
+        Severity::Warning | Severity::Critical => FALLS_AFTER,
+    }
+}
 
 #[derive(Clone, Debug)]
 struct Held {
@@ -45,7 +54,7 @@ impl Damper {
         self.held.retain(|_, h| {
             let away = h.last.duration_since(at).unsigned_abs();
             // What was never shown need not be kept for showing.
-            if h.shown { away < FALLS_AFTER } else { away.is_zero() }
+            if h.shown { away < falls_after(h.finding.severity) } else { away.is_zero() }
         });
         for h in self.held.values_mut() {
             h.shown |= at.duration_since(h.since).unsigned_abs() >= RISES_AFTER;
@@ -79,7 +88,8 @@ impl Held {
         let away = at.duration_since(self.last).unsigned_abs();
         if !away.is_zero() {
             let seconds = away.as_secs();
-            finding.evidence.push(format!("below the threshold for {seconds} s; it goes after 60 s"));
+            let goes = falls_after(finding.severity).as_secs();
+            finding.evidence.push(format!("below the threshold for {seconds} s; it goes after {goes} s"));
             // What is over by now is no more than worth knowing.
             finding.severity = finding.severity.min(Severity::Warning);
         }
@@ -119,6 +129,15 @@ mod tests {
         }
         assert_eq!(shown(&mut damper, 250, vec![]), [Severity::Warning]);
         assert_eq!(shown(&mut damper, 260, vec![]), []);
+    }
+
+    #[test]
+    fn a_note_stays_longer() {
+        let mut damper = Damper::default();
+        shown(&mut damper, 0, slow_disk(Severity::Note));
+        shown(&mut damper, 10, slow_disk(Severity::Note));
+        assert_eq!(shown(&mut damper, 309, vec![]), [Severity::Note]);
+        assert_eq!(shown(&mut damper, 310, vec![]), []);
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::Settles::Slowly;
-use super::{Case, Found, Rule, Slow};
+use super::{Case, Found, Rule, Slow, others};
 use crate::model::metrics::{Histogram, MetricsSample, Spread};
 use crate::model::units::{age, grouped, latency};
-use crate::model::{Role, Severity};
+use crate::model::{MemberView, Role, Severity};
 use crate::poll::scrapes::MIXIN_WINDOW;
 
 pub(super) const RULES: &[Rule] = &[
@@ -54,30 +54,40 @@ fn disk(
     histogram: fn(&MetricsSample) -> Option<&Histogram>,
     what: &str,
 ) {
+    let mut notes: Vec<(&MemberView, Spread)> = Vec::new();
     for m in &case.view.members {
         let Some(window) = m.id.and_then(|id| case.history.window(id, MIXIN_WINDOW)) else { continue };
         let Some(spread) = window.spread(histogram) else { continue };
         let Some(severity) = slow.severity(&spread) else { continue };
-        let leads = if m.role == Role::Leader { ", the leader" } else { "" };
-        let line = format!("{}{leads}: {what} takes {} (p99)", m.label(), latency(spread.p99));
-        let next = match severity {
-            Severity::Note => "watch it; a faster disk of its own helps",
-            _ if m.role == Role::Leader => "let another lead; look at its disk",
-            _ => "look at its disk: who else writes there?",
+        if severity == Severity::Note {
+            notes.push((m, spread));
+            continue;
+        }
+        let leads = m.role == Role::Leader;
+        let line = format!(
+            "{}{}: {what} takes {} (p99)",
+            m.label(),
+            if leads { ", the leader" } else { "" },
+            latency(spread.p99)
+        );
+        let next = if leads {
+            "let another lead; look at its disk"
+        } else {
+            "look at its disk: who else writes there?"
         };
         let f = found.add(severity, m.id, line, next);
-        if severity > Severity::Note && m.role == Role::Leader {
-            f.action = Some("move_leader");
-        }
+        f.action = leads.then_some("move_leader");
         f.evidence.push(told(&spread));
-        let critical = if slow.critical == Duration::MAX {
-            String::new()
-        } else {
-            format!(", critical above {}", latency(slow.critical))
-        };
-        let (note, warning) = (latency(slow.note), latency(slow.warning));
-        f.evidence.push(format!("note above {note}, warning above {warning}{critical}"));
+        f.evidence.push(slow.words());
     }
+    // Not yet bad: one finding for all members, which mostly stand on disks of one kind.
+    notes.sort_by_key(|(_, spread)| std::cmp::Reverse(spread.p99));
+    let Some((m, spread)) = notes.first() else { return };
+    let others = others(&notes, |(m, _)| m.label());
+    let line = format!("{}: {what} takes {} (p99){others}", m.label(), latency(spread.p99));
+    let f = found.add(Severity::Note, None, line, "watch it; a faster disk of its own helps");
+    f.evidence.extend(notes.iter().map(|(m, spread)| format!("{}: {}", m.label(), told(spread))));
+    f.evidence.push(slow.words());
 }
 
 /// `p50 1.2 ms, p99 14 ms of 1,204 in 5 min`.

@@ -13,7 +13,7 @@ pub fn findings() -> String {
          Severity: **note** is worth knowing, the cluster is healthy with it; **warning** will become a problem; **critical** is\n\
          one. *Mixin* is the public etcd monitoring mixin (`contrib/mixin` of etcd): colours agree with pagers. Where it waits for\n\
          minutes before it pages, etcdtop says it at once; what follows a figure that may flap is shown when it lasted for 10 s and\n\
-         goes when it stayed away for 60 s (marked *settles slowly*). Latencies of which less than a minute or fewer than a hundred\n\
+         goes when it stayed away for 60 s, a note for 5 min (marked *settles slowly*). Latencies of which less than a minute or fewer than a hundred\n\
          observations are known are never more than a note.\n",
     );
     for family in FAMILIES {

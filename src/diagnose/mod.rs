@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use crate::model::hashes::Comparison;
 use crate::model::metrics::Spread;
+use crate::model::units::latency;
 use crate::model::{ClusterView, Finding, MemberId, Severity};
 use crate::poll::history::History;
 
@@ -184,6 +185,15 @@ impl Slow {
             _ => return None,
         };
         Some(if known_well { severity } else { Severity::Note })
+    }
+
+    fn words(&self) -> String {
+        let critical = if self.critical == Duration::MAX {
+            String::new()
+        } else {
+            format!(", critical above {}", latency(self.critical))
+        };
+        format!("note above {}, warning above {}{critical}", latency(self.note), latency(self.warning))
     }
 }
 

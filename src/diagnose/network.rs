@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Settles::{AtOnce, Slowly};
 use super::disk::told;
 use super::{Case, Found, Rule, Slow};
+use crate::model::metrics::Spread;
 use crate::model::units::latency;
 use crate::model::{MemberId, Severity};
 use crate::poll::scrapes::MIXIN_WINDOW;
@@ -43,6 +44,7 @@ const RTT: Slow =
     Slow { note: Duration::from_millis(10), warning: Duration::from_millis(150), critical: Duration::MAX };
 
 fn rtt(case: &Case<'_>, found: &mut Found<'_>) {
+    let mut notes: Vec<(String, Spread)> = Vec::new();
     for m in &case.view.members {
         let Some(window) = m.id.and_then(|id| case.history.window(id, MIXIN_WINDOW)) else { continue };
         let peers: Vec<MemberId> =
@@ -51,14 +53,29 @@ fn rtt(case: &Case<'_>, found: &mut Found<'_>) {
         for to in peers.into_iter().filter(|to| case.view.member(*to).is_some()) {
             let Some(spread) = window.spread(|s| s.rtt_to(to)) else { continue };
             let Some(severity) = RTT.severity(&spread) else { continue };
-            let (from, peer) = (m.label(), case.view.name_of(to));
-            let line = format!("{from} to {peer} and back takes {} (p99)", latency(spread.p99));
+            let pair = format!("{} to {}", m.label(), case.view.name_of(to));
+            if severity == Severity::Note {
+                notes.push((pair, spread));
+                continue;
+            }
+            let line = format!("{pair} and back takes {} (p99)", latency(spread.p99));
             let f = found.add(severity, m.id, line, "look at the network between them");
             f.key.subject = Some(format!("to {to}"));
             f.evidence.push(told(&spread));
-            f.evidence.push("note above 10 ms, warning above 150 ms".into());
+            f.evidence.push(RTT.words());
         }
     }
+    // Not yet bad: one finding for all pairs.
+    notes.sort_by_key(|(_, spread)| std::cmp::Reverse(spread.p99));
+    let Some((pair, spread)) = notes.first() else { return };
+    let more = match notes.len() - 1 {
+        0 => String::new(),
+        n => format!("; {n} pairs more too"),
+    };
+    let line = format!("{pair} and back takes {} (p99){more}", latency(spread.p99));
+    let f = found.add(Severity::Note, None, line, "watch it; look at the network between them");
+    f.evidence.extend(notes.iter().map(|(pair, spread)| format!("{pair}: {}", told(spread))));
+    f.evidence.push(RTT.words());
 }
 
 /// What is counted is only news while it goes on: a member that came back leaves its failures behind for minutes.

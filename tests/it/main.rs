@@ -6,6 +6,7 @@
 mod broken;
 mod cli;
 mod dashboard;
+mod diagnose;
 mod diagnosis;
 mod fake;
 mod faults;
