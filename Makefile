@@ -5,7 +5,7 @@ CARGO ?= cargo
 RUST_NEEDED := 1.88
 
 .DEFAULT_GOAL := help
-.PHONY: bench-roll help demo run build test check bench screenshots fetch rust clean
+.PHONY: soak bench-roll help demo run build test check bench screenshots fetch rust clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -44,13 +44,18 @@ bench-roll: build ## a rolling defragmentation of 1 GiB files beside etcdctl's, 
 	@export PROTOC="$$(scripts/fetch-tools --protoc-path)"; $(CARGO) build --release --locked --example roll
 	@target/release/examples/roll
 
+soak: build ## healthy clusters of every version for 20 minutes: nothing above a note may be found
+	@scripts/fetch-tools all
+	@export PROTOC="$$(scripts/fetch-tools --protoc-path)"; $(CARGO) build --release --locked --example soak
+	@target/release/examples/soak
+
 screenshots: build ## screenshots/ anew, from real runs (SVG; PNG too where rsvg-convert is installed)
 	@scripts/fetch-tools demo
 	@export PROTOC="$$(scripts/fetch-tools --protoc-path)"; $(CARGO) build --release --locked --example screenshots
 	@target/release/examples/screenshots screenshots
 	@if command -v rsvg-convert >/dev/null; then for f in screenshots/*.svg; do rsvg-convert "$$f" -o "$${f%.svg}.png"; done; fi
 
-fetch: ## protoc and etcd 3.4 to 3.7 into the cache
+fetch: ## protoc, etcd 3.4 to 3.7 and the evaluator of the mixin into the cache
 	@scripts/fetch-tools all
 
 rust:
