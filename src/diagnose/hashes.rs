@@ -17,6 +17,10 @@ pub(super) const RULES: &[Rule] = &[Rule {
 
 fn differ(case: &Case<'_>, found: &mut Found<'_>) {
     let Some(comparison) = case.hashes else { return };
+    // A member that was replaced since takes what it held with it.
+    if comparison.answers.iter().any(|a| case.view.member(a.member).is_none()) {
+        return;
+    }
     let Agreement::Differ { odd } = comparison.agreement() else { return };
     let next = if odd.is_empty() {
         "stop writers; save a snapshot of each member, then find out which one is right"

@@ -125,7 +125,7 @@ fn what_is_known_for_a_moment_is_no_more_than_a_note() {
 }
 
 fn calls(handled: u64, failed: u64, handling: Option<Histogram>) -> Vec<(Method, Calls)> {
-    vec![(Method("KV/Put".into()), Calls { handled, failed, handling })]
+    vec![(Method("KV/Put".into()), Calls { handled, failed, handling, stream: false })]
 }
 
 #[test]
@@ -144,6 +144,16 @@ fn failed_requests_are_judged_by_their_share_and_few_are_few() {
         let case = format!("{failed_of_hundred}% of {total}: {found:#?}");
         assert_eq!(severities(&found, "requests_failed").first().copied(), expected, "{case}");
     }
+}
+
+#[test]
+fn streams_that_end_in_an_error_are_no_requests_that_fail() {
+    let history = seen(300, 5, |s, view| {
+        let (handled, failed) = (s.unsigned_abs(), s.unsigned_abs());
+        let ended = Calls { handled, failed, handling: None, stream: true };
+        view.members[1].metrics_mut().methods = vec![(Method("Watch/Watch".into()), ended)];
+    });
+    assert_eq!(severities(&found(&history), "requests_failed"), [Severity::Note]);
 }
 
 #[test]
@@ -311,6 +321,10 @@ fn data_that_differs_is_critical_and_names_the_odd_member() {
     assert_eq!(severities(&found, "hash_differs"), [Severity::Critical]);
     assert_eq!((found[0].key.member, found[0].evidence.len()), (view.members[1].id, 4), "{found:#?}");
     assert!(found[0].line.starts_with("m2 holds other data"), "{found:#?}");
+    let mut replaced = view.clone();
+    replaced.members[1].id = Some(crate::model::MemberId(77));
+    let found = findings(&Case { hashes: Some(&odd), ..Case::new(&replaced, &history) });
+    assert_eq!(severities(&found, "hash_differs"), [], "it was replaced");
 }
 
 #[test]

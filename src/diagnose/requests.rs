@@ -13,7 +13,7 @@ use crate::poll::scrapes::{MIXIN_WINDOW, Window};
 pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "requests_failed",
-        when: "more than 1% of the calls of a method fail over 5 min: warning; more than 5%: critical; fewer than 10 failures: note",
+        when: "more than 1% of the calls of a method fail over 5 min: warning; more than 5%: critical; fewer than 10 failures, or a stream (Watch, LeaseKeepAlive): note",
         source: "etcdHighNumberOfFailedGRPCRequests of the mixin",
         from: "grpc_server_handled_total",
         meaning: "Counted are the codes that are etcd's fault or trouble: Unknown, FailedPrecondition, ResourceExhausted, Internal, Unavailable, DataLoss, DeadlineExceeded. ResourceExhausted is the quota (NOSPACE) or too many requests; Unavailable a lost leader or a member that ends.",
@@ -57,8 +57,10 @@ fn failed(case: &Case<'_>, found: &mut Found<'_>) {
             if share <= 0.01 {
                 continue;
             }
+            let stream = window.newest().and_then(|s| s.calls(method)).is_some_and(|c| c.stream);
             let severity = match share {
-                _ if failed < FEW => Severity::Note,
+                // A watcher that goes away is a failed stream on older releases.
+                _ if failed < FEW || stream => Severity::Note,
                 share if share > 0.05 => Severity::Critical,
                 _ => Severity::Warning,
             };

@@ -52,6 +52,13 @@ pub fn parse(body: &[u8]) -> Result<MetricsSample, MetricsError> {
     if known == 0 {
         return Err(MetricsError::NothingKnown);
     }
+    // The rest of a histogram that was cut off is not there: what is would look like another process's.
+    sample.wal_fsync.take_if(|h| !h.is_whole());
+    sample.backend_commit.take_if(|h| !h.is_whole());
+    sample.peer_rtt.retain(|(_, h)| h.is_whole());
+    for (_, calls) in &mut sample.methods {
+        calls.handling.take_if(|h| !h.is_whole());
+    }
     // etcd exports every method with every code from the start, most of them 0.
     sample.methods.retain(|(_, calls)| calls.handled > 0);
     Ok(sample)
@@ -147,6 +154,7 @@ fn calls(rest: &[u8], methods: &mut Vec<(Method, Calls)>) -> Option<()> {
         let handled = count(rest).filter(|n| *n > 0)?;
         let failed = FAILED.contains(&label(rest, b"grpc_code")?);
         let calls = method(methods, rest)?;
+        calls.stream = label(rest, b"grpc_type").is_some_and(|kind| kind != b"unary");
         calls.handled = calls.handled.saturating_add(handled);
         calls.failed = calls.failed.saturating_add(if failed { handled } else { 0 });
         return Some(());
@@ -314,6 +322,15 @@ grpc_server_handling_seconds_bucket{grpc_method=\"Watch\",grpc_service=\"etcdser
         // Cut inside the number: 2.147483648e+09 must not become 2.
         let cut = &SCRAPE.as_bytes()[..SCRAPE.find("e+09").unwrap() - 9];
         assert_eq!(parse(cut), Err(MetricsError::NothingKnown));
+    }
+
+    #[test]
+    fn a_histogram_that_was_cut_is_none() {
+        let end = SCRAPE
+            .find("etcd_network_peer_round_trip_time_seconds_bucket{To=\"91bc3c398fb3c146\",le=\"+Inf")
+            .unwrap();
+        let sample = parse(&SCRAPE.as_bytes()[..end]).unwrap();
+        assert_eq!(sample.peer_rtt, []);
     }
 
     #[test]

@@ -86,6 +86,8 @@ pub struct Calls {
     /// Those with a code that the etcd mixin counts as failed: `Unknown`, `FailedPrecondition`, `ResourceExhausted`,
     /// `Internal`, `Unavailable`, `DataLoss`, `DeadlineExceeded`.
     pub failed: u64,
+    /// It is a stream: counted when it ends, however long it lasted.
+    pub stream: bool,
     /// `grpc_server_handling_seconds` of a unary method; only with `--metrics=extensive`.
     pub handling: Option<Histogram>,
 }
@@ -139,6 +141,12 @@ impl Histogram {
             mine.1 = mine.1.saturating_add(theirs.1);
         }
         self.sum += other.sum;
+    }
+
+    /// Whether the open last bucket is there: without it the scrape was cut.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.buckets.last().is_some_and(|(le, _)| le.is_infinite())
     }
 
     /// How many were observed.

@@ -42,8 +42,10 @@ fn slow_disk() -> State {
                 .collect();
             if ailing {
                 let handling = Some(took(720, i * 9));
-                metrics.methods =
-                    vec![(Method("KV/Put".into()), Calls { handled: i * 9, failed: 0, handling })];
+                metrics.methods = vec![(
+                    Method("KV/Put".into()),
+                    Calls { handled: i * 9, failed: 0, handling, stream: false },
+                )];
             }
         }
         update(&mut s, Msg::View(std::sync::Arc::new(view)));
