@@ -219,6 +219,7 @@ fn main() -> Result<()> {
         ("3", "Growth", "storage"),
         ("4", "Round trips", "raft"),
         ("7", "Timeline,", "timeline"),
+        ("8", "P99 5MIN", "latency"),
     ] {
         s.keys(key)?;
         s.wait(title, 5)?;

@@ -70,6 +70,7 @@ fn rtt(case: &Case<'_>, found: &mut Found<'_>) {
     let Some((pair, spread)) = notes.first() else { return };
     let more = match notes.len() - 1 {
         0 => String::new(),
+        1 => "; one pair more too".to_owned(),
         n => format!("; {n} pairs more too"),
     };
     let line = format!("{pair} and back takes {} (p99){more}", latency(spread.p99));
