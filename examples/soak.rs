@@ -13,7 +13,7 @@ use etcdtop::poll::{Options, PATIENCE, Poll};
 use tokio::time::{Instant, timeout};
 
 /// What was seen on one cluster.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Seen {
     views: u64,
     /// By what it is about: how often it came, and how bad it was.
@@ -44,7 +44,7 @@ async fn watch(version: &str, load: LoadKind, minutes: f64) -> Result<Seen, Stri
     while let Ok(Ok(())) = timeout(end.saturating_duration_since(Instant::now()), views.changed()).await {
         let view = views.borrow_and_update().clone();
         history.push(&view);
-        let found = damper.settle(findings(&Case::new(&view, &history)), view.at);
+        let found = damper.settle(findings(&Case::new(&view, &history)), &view);
         seen.views += 1;
         for f in found.iter().filter(|f| !before.contains(&f.key)) {
             let came = seen.came.entry(format!("{:?}", f.key)).or_insert((0, f.severity));
@@ -78,7 +78,12 @@ async fn main() {
             let version = version.clone();
             running.spawn(async move { (version.clone(), Box::pin(watch(&version, load, minutes)).await) });
         }
-        while let Some(Ok((version, outcome))) = running.join_next().await {
+        while let Some(ended) = running.join_next().await {
+            let Ok((version, outcome)) = ended else {
+                bad = true;
+                println!("a watcher ended by a defect: {ended:?}");
+                continue;
+            };
             match outcome {
                 Err(why) => {
                     bad = true;
@@ -87,11 +92,16 @@ async fn main() {
                 Ok(seen) => {
                     let above = seen.came.values().any(|(_, severity)| *severity > Severity::Note);
                     let flaps = seen.came.values().any(|(times, _)| *times > 2);
-                    bad |= above || flaps;
+                    // A poll that fell asleep sees nothing, either.
+                    #[allow(clippy::cast_precision_loss)]
+                    let asleep = (seen.views as f64) < minutes * 60.0 * 0.9;
+                    bad |= above || flaps || asleep;
                     let word = if above {
                         "ABOVE NOTE"
                     } else if flaps {
                         "FLAPS"
+                    } else if asleep {
+                        "TOO FEW VIEWS"
                     } else {
                         "well"
                     };

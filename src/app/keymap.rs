@@ -233,7 +233,7 @@ pub static ACTIONS: &[Action] = &[
         "compare_data",
         ["H"],
         Look,
-        "compare the members' data (HashKV: each reads all of its keys)"
+        "compare the members' data (HashKV: writes through each wait while it reads its keys)"
     ),
     action!(ActionId::Verify, "verify", ["v"], Look, "verify the selected snapshot: every byte"),
     action!(ActionId::Prune, "prune", ["P"], Program, "remove old snapshots, after a plan"),
@@ -285,6 +285,9 @@ impl Action {
             }
             ActionId::Prune => super::shelf::prune_unavailable(state),
             ActionId::Compare if state.comparing => Some("the members' data is being compared"),
+            ActionId::Compare if state.changes.running().is_some() => {
+                Some("an operation runs: each member would apply nothing while it reads its keys")
+            }
             ActionId::Compare if state.view.cluster_id.is_none() => Some("no cluster is known yet"),
             ActionId::Open | ActionId::Show(Screen::Member) if state.view.members.is_empty() => {
                 Some("no member is known yet")

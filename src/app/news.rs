@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::state::State;
 use crate::diagnose::{self, Case, Settles};
 use crate::model::event::{EventKind, between};
-use crate::model::hashes::Comparison;
+use crate::model::hashes::{Agreement, Comparison};
 use crate::model::verdict::judge;
 use crate::model::{ClusterView, Event, Finding, MemberState, Severity};
 use crate::ops::plan::Action;
@@ -64,7 +64,7 @@ fn take_view(state: &mut State, view: Arc<ClusterView>) {
         backup: state.shelf.backup(view.cluster_id, view.at),
         hashes: state.hashes.as_ref(),
     };
-    let findings = state.damper.settle(diagnose::findings(&case), view.at);
+    let findings = state.damper.settle(diagnose::findings(&case), &view);
     let verdict = judge(&view, &findings);
     for event in between(&state.view, &view, (&state.verdict, &verdict)) {
         remember(state, event);
@@ -98,7 +98,13 @@ pub(super) fn on_comparison(state: &mut State, outcome: Result<Comparison, Strin
         Err(why) => (Severity::Warning, format!("the members' data could not be compared: {why}")),
         Ok(comparison) => {
             let told = (comparison.severity(), comparison.words());
-            state.hashes = Some(comparison);
+            // What was found is taken back by nothing less than the same data everywhere.
+            let differed =
+                state.hashes.as_ref().is_some_and(|h| matches!(h.agreement(), Agreement::Differ { .. }));
+            let settles = comparison.all_same() || matches!(comparison.agreement(), Agreement::Differ { .. });
+            if settles || !differed {
+                state.hashes = Some(comparison);
+            }
             told
         }
     };

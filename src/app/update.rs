@@ -232,7 +232,7 @@ pub(super) fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
         ActionId::Open => return show(state, Screen::Member),
         ActionId::Compare => {
             state.comparing = true;
-            state.say("comparing the members' data: each reads all of its keys", false);
+            state.say("comparing the members' data, one after the other", false);
             return vec![Effect::Compare];
         }
         ActionId::Verify => return shelf::verify(state),

@@ -160,14 +160,25 @@ impl Hidden {
             let urls = m.client_urls.iter().chain(&m.peer_urls).map(|u| u.raw().to_owned());
             let endpoints = m.endpoint.iter().chain(&m.also_at).map(|e| e.raw().to_owned());
             for url in urls.chain(endpoints) {
-                let host = host_of(&url);
-                put(host, &format!("host-{i}"));
+                put(host_of(&url), &format!("host-{i}"));
+                // Resolvers and TLS say it in lower case.
+                put(host_of(&url).to_lowercase(), &format!("host-{i}"));
             }
         }
         put(view.cluster_id.map(|id| id.to_string()).unwrap_or_default(), "cluster");
         put(settings.cluster_name(), "cluster-name");
         put(settings.context.as_ref().map(|c| c.value.clone()).unwrap_or_default(), "context");
         put(settings.user.as_ref().map(|u| u.value.clone()).unwrap_or_default(), "user");
+        let named = [
+            &settings.server_name,
+            &settings.metrics_url,
+            &settings.discovery_srv,
+            &settings.discovery_srv_name,
+        ];
+        for setting in named.into_iter().flatten() {
+            put(host_of(&setting.value), "named-host");
+            put(setting.value.clone(), "named-host");
+        }
         for (i, endpoint) in (1..).zip(&settings.endpoints.value) {
             put(endpoint.host().to_owned(), &format!("endpoint-{i}"));
         }
@@ -197,12 +208,15 @@ impl Hidden {
         for (name, stands) in &self.names {
             out = replace_words(&out, name, stands);
         }
-        hide_addresses(&out)
+        hide_tokens(&out)
     }
 }
 
-/// What stands between `://` and the port or path.
+/// What stands between `://` and the port or path; of a socket the path.
 fn host_of(url: &str) -> String {
+    if let Some(path) = url.strip_prefix("unix://").or_else(|| url.strip_prefix("unixs://")) {
+        return path.to_owned();
+    }
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split('/').next().unwrap_or_default();
     let host = match authority.strip_prefix('[') {
@@ -229,8 +243,8 @@ fn replace_words(text: &str, name: &str, stands: &str) -> String {
     out
 }
 
-/// Addresses that no member told, such as those in errors of the operating system.
-fn hide_addresses(text: &str) -> String {
+/// Addresses and ids that no member of the list told: those in errors of the operating system, of members that were removed.
+fn hide_tokens(text: &str) -> String {
     let part = |c: char| c.is_ascii_hexdigit() || c == '.' || c == ':';
     let is_address = |token: &str| {
         let host = token.rsplit_once(':').map_or(token, |(host, _)| host);
@@ -245,7 +259,13 @@ fn hide_addresses(text: &str) -> String {
             continue;
         }
         let bare = token.trim_end_matches(['.', ':']).len();
-        if is_address(&token[..bare]) {
+        let bare_token = &token[..bare];
+        let hex = bare_token.chars().all(|c| c.is_ascii_hexdigit());
+        // An id has up to 16 digits; a number without a letter in it is a figure.
+        if hex && (12..=16).contains(&bare) && bare_token.contains(|c: char| c.is_ascii_alphabetic()) {
+            out.push_str("(id)");
+            out.push_str(&token[bare..]);
+        } else if is_address(bare_token) {
             out.push_str("(address)");
             out.push_str(&token[bare..]);
         } else {
@@ -279,9 +299,10 @@ mod tests {
             ("connect to 10.1.2.3:2379: refused", "connect to (address): refused"),
             ("at 10.1.2.3.", "at (address)."),
             ("fe80::1 is silent", "(address) is silent"),
+            ("to e0844a71dbfcd781, 1795280718717 ms", "to (id), 1795280718717 ms"),
             ("2027-01-15T08:00:00Z, version 3.6.5, 12:30", "2027-01-15T08:00:00Z, version 3.6.5, 12:30"),
         ] {
-            assert_eq!(hide_addresses(text), expected, "{text}");
+            assert_eq!(hide_tokens(text), expected, "{text}");
         }
     }
 
@@ -291,7 +312,7 @@ mod tests {
             ("https://10.0.0.1:2379", "10.0.0.1"),
             ("http://[fe80::1]:2380/x", "fe80::1"),
             ("etcd-1.internal:2379", "etcd-1.internal"),
-            ("unix:///run/etcd.sock", ""),
+            ("unix:///run/etcd.sock", "/run/etcd.sock"),
         ] {
             assert_eq!(host_of(url), host, "{url}");
         }

@@ -20,7 +20,6 @@ use super::status::{refuse_to_mix, settled};
 use crate::app::Keymap;
 use crate::config::{OutputFormat, Settings, parse_duration};
 use crate::diagnose::{self, Backup, Case, Damper};
-use crate::etcd::Dialer;
 use crate::model::hashes::Comparison;
 use crate::model::units::age;
 use crate::model::verdict::judge;
@@ -33,7 +32,7 @@ use crate::poll::{Options, Poll};
 #[derive(Args, Debug)]
 pub struct DiagnoseArgs {
     /// How long to look: rates and latencies are what happened meanwhile; 0s tells only what one look tells
-    #[arg(long = "for", value_name = "DURATION", default_value = "6s", value_parser = parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", default_value = "6s", value_parser = look)]
     pub look: Duration,
     /// Go on looking: a line whenever a finding comes, changes or goes
     #[arg(long, conflicts_with_all = ["bundle", "look"])]
@@ -50,6 +49,15 @@ pub struct DiagnoseArgs {
     /// Names, hosts, ids and paths in the bundle are replaced
     #[arg(long, requires = "bundle")]
     pub anonymise: bool,
+}
+
+/// Up to a day.
+fn look(text: &str) -> Result<Duration, String> {
+    let look = parse_duration(text)?;
+    if look > Duration::from_secs(86_400) {
+        return Err("must be at most 24h; --watch looks for ever".into());
+    }
+    Ok(look)
 }
 
 /// A finding, as in JSON.
@@ -81,6 +89,8 @@ pub(super) struct DiagnosisJson<'a> {
     looked_for: f64,
     findings: Vec<FindingJson<'a>>,
     hashes: Option<&'a Comparison>,
+    /// Why the members' data could not be compared.
+    hashes_problem: Option<&'a str>,
 }
 
 /// A line of `diagnose --watch -o jsonl`.
@@ -97,7 +107,8 @@ pub(super) struct Diagnosis {
     pub(super) history: History,
     pub(super) verdict: Verdict,
     pub(super) findings: Vec<Finding>,
-    pub(super) hashes: Option<Comparison>,
+    /// The members' data compared, or why it could not be; none: it was not asked for.
+    pub(super) hashes: Option<Result<Comparison, String>>,
 }
 
 pub(super) fn run(cli: &Cli, args: &DiagnoseArgs) -> Result<Exit> {
@@ -169,25 +180,12 @@ async fn once(options: Options, settings: &Settings, look: Duration, hashkv: boo
         view = Arc::clone(&views.borrow_and_update());
         history.push(&view);
     }
-    let hashes = if hashkv { compared(&view, &poll, &dialer).await } else { None };
-    let case =
-        Case { view: &view, history: &history, backup: backup(settings, &view), hashes: hashes.as_ref() };
+    let hashes = if hashkv { Some(compare(&view, &poll.handle(), &dialer).await) } else { None };
+    let compared = hashes.as_ref().and_then(|h| h.as_ref().ok());
+    let case = Case { view: &view, history: &history, backup: backup(settings, &view), hashes: compared };
     let findings = diagnose::findings(&case);
     let verdict = settled(&view, judge(&view, &findings));
     Diagnosis { view, history, verdict, findings, hashes }
-}
-
-async fn compared(view: &ClusterView, poll: &Poll, dialer: &Dialer) -> Option<Comparison> {
-    match compare(view, &poll.handle(), dialer).await {
-        Ok(comparison) => {
-            eprintln!("etcdtop: {}", comparison.words());
-            Some(comparison)
-        }
-        Err(why) => {
-            eprintln!("etcdtop: the members' data could not be compared: {why}");
-            None
-        }
-    }
 }
 
 impl Diagnosis {
@@ -201,13 +199,22 @@ impl Diagnosis {
             severity: self.findings.first().map(|f| f.severity),
             looked_for: (self.history.span().as_secs_f64() * 10.0).round() / 10.0,
             findings: self.findings.iter().map(|f| finding_json(&self.view, f, keys)).collect(),
-            hashes: self.hashes.as_ref(),
+            hashes: self.compared(),
+            hashes_problem: self.hashes.as_ref().and_then(|h| h.as_ref().err()).map(String::as_str),
         }
+    }
+
+    fn compared(&self) -> Option<&Comparison> {
+        self.hashes.as_ref()?.as_ref().ok()
     }
 
     /// A cluster that nobody reaches is down for whoever asks: critical, not unknown.
     fn exit(&self) -> Exit {
-        let worst = self.findings.first().map(|f| f.severity);
+        let mut worst = self.findings.first().map(|f| f.severity);
+        // Whoever asks whether the data is the same must not take "nobody knows" for yes.
+        if self.hashes.as_ref().is_some_and(|h| !h.as_ref().is_ok_and(Comparison::all_same)) {
+            worst = worst.max(Some(Severity::Warning));
+        }
         Exit::Plugin(match (worst, self.verdict.kind) {
             (Some(Severity::Critical), _) | (_, VerdictKind::Unreachable) => Plugin::Critical,
             // What was not told may be wrong.
@@ -239,9 +246,25 @@ fn human(diagnosis: &Diagnosis, keys: &Keymap, explain: bool) -> String {
     let v = &diagnosis.verdict;
     let reason = if v.reason.is_empty() { String::new() } else { format!(": {}", v.reason) };
     let mut out = format!("{}{reason}\n", v.headline);
+    match &diagnosis.hashes {
+        Some(Ok(comparison)) => out.push_str(&format!("{}\n", comparison.words())),
+        Some(Err(why)) => out.push_str(&format!("the members' data could not be compared: {why}\n")),
+        None => {}
+    }
     if diagnosis.findings.is_empty() {
+        // Rates and latencies take two scrapes.
+        let view = &diagnosis.view;
+        let measured =
+            view.members.iter().filter_map(|m| diagnosis.history.window(m.id?, Duration::from_secs(60)));
+        let more = if measured.count() == 0 {
+            "; disks, network and requests were not looked at"
+        } else {
+            ", disks, network, requests"
+        };
         let looked = age(diagnosis.history.span());
-        out.push_str(&format!("nothing found in {looked}: members, quorum, alarms, space, lag, disks, network, requests, versions\n"));
+        out.push_str(&format!(
+            "nothing found in {looked}: members, quorum, alarms, space, lag, versions{more}\n"
+        ));
     }
     for f in &diagnosis.findings {
         out.push_str(&format!("\n{:<8}  {}\n", f.severity.word(), f.line));
@@ -279,7 +302,7 @@ async fn watch(options: Options, settings: &Settings, keys: &Keymap) -> Result<E
             backed = (backup(settings, &view), Instant::now());
         }
         let case = Case { backup: backed.0, ..Case::new(&view, &history) };
-        let found = damper.settle(diagnose::findings(&case), view.at);
+        let found = damper.settle(diagnose::findings(&case), &view);
         let judged = settled(&view, judge(&view, &found));
         if verdict.replace(judged.kind) != Some(judged.kind) && output(settings) == OutputFormat::Table {
             let reason =

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{Settles, rule, worst_first};
 use crate::model::finding::FindingKey;
-use crate::model::{Finding, Severity};
+use crate::model::{ClusterView, Finding, Severity};
 
 /// A finding of a rule that settles slowly is shown when it has been there for so long: two scrapes.
 pub const RISES_AFTER: Duration = Duration::from_secs(10);
@@ -42,19 +42,24 @@ pub struct Damper {
 }
 
 impl Damper {
-    /// What to show of what was `found` at this moment, worst first.
-    pub fn settle(&mut self, found: Vec<Finding>, at: Timestamp) -> Vec<Finding> {
-        let slowly = |f: &Finding| rule(f.key.rule).is_some_and(|r| r.settles == Settles::Slowly);
-        let (damped, mut shown): (Vec<_>, Vec<_>) = found.into_iter().partition(slowly);
+    /// What to show of what was `found` in a view, worst first.
+    pub fn settle(&mut self, found: Vec<Finding>, view: &ClusterView) -> Vec<Finding> {
+        let at = view.at;
+        let settles = |f: &Finding| rule(f.key.rule).map_or(Settles::AtOnce, |r| r.settles);
+        let (mut shown, damped): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|f| settles(f) == Settles::AtOnce);
         // A clock that was set back: what was held from its future would stay for ever.
         self.held.retain(|_, h| h.last <= at);
         for finding in damped {
             self.take(finding, at);
         }
-        self.held.retain(|_, h| {
+        self.held.retain(|key, h| {
             let away = h.last.duration_since(at).unsigned_abs();
+            // Of a member that is gone or silent nothing is known, neither that it goes on nor that it is over.
+            let known = key.member.is_none_or(|id| view.member(id).is_some_and(|m| m.state.answers()));
             // What was never shown need not be kept for showing.
-            if h.shown { away < falls_after(h.finding.severity) } else { away.is_zero() }
+            let stays = h.shown && known && settles(&h.finding) == Settles::Slowly;
+            away.is_zero() || stays && away < falls_after(h.finding.severity)
         });
         for h in self.held.values_mut() {
             h.shown |= at.duration_since(h.since).unsigned_abs() >= RISES_AFTER;
@@ -87,11 +92,8 @@ impl Held {
         let mut finding = self.finding.clone();
         let away = at.duration_since(self.last).unsigned_abs();
         if !away.is_zero() {
-            let seconds = away.as_secs();
-            let goes = falls_after(finding.severity).as_secs();
-            finding.evidence.push(format!("below the threshold for {seconds} s; it goes after {goes} s"));
-            // What is over by now is no more than worth knowing.
-            finding.severity = finding.severity.min(Severity::Warning);
+            let (seconds, goes) = (away.as_secs(), falls_after(finding.severity).as_secs());
+            finding.evidence.push(format!("not seen for {seconds} s; it goes after {goes} s"));
         }
         finding
     }
@@ -111,7 +113,7 @@ mod tests {
     }
 
     fn shown(damper: &mut Damper, seconds: i64, found: Vec<Finding>) -> Vec<Severity> {
-        damper.settle(found, at(seconds)).iter().map(|f| f.severity).collect()
+        damper.settle(found, &ClusterView::empty(at(seconds))).iter().map(|f| f.severity).collect()
     }
 
     #[test]
@@ -148,6 +150,38 @@ mod tests {
         assert_eq!(shown(&mut damper, 11, slow_disk(Severity::Critical)), [Severity::Critical]);
         assert_eq!(shown(&mut damper, 40, slow_disk(Severity::Warning)), [Severity::Critical]);
         assert_eq!(shown(&mut damper, 71, slow_disk(Severity::Warning)), [Severity::Warning]);
+    }
+
+    #[test]
+    fn a_critical_figure_at_its_threshold_stays_critical() {
+        let mut damper = Damper::default();
+        let slow = || slow_disk(Severity::Critical);
+        shown(&mut damper, 0, slow());
+        for s in (10..200).step_by(10) {
+            assert_eq!(shown(&mut damper, s, slow()), [Severity::Critical], "{s}");
+            assert_eq!(shown(&mut damper, s + 5, vec![]), [Severity::Critical], "{s}");
+        }
+    }
+
+    #[test]
+    fn what_must_last_goes_at_once_and_a_member_that_falls_silent_takes_its_findings_along() {
+        let mut damper = Damper::default();
+        let missing =
+            || vec![Finding::new("metrics_missing", None, Severity::Note, "m1: none".into(), "", "")];
+        assert_eq!(shown(&mut damper, 0, missing()), [], "one scrape that timed out is none");
+        assert_eq!(shown(&mut damper, 10, missing()), [Severity::Note]);
+        assert_eq!(shown(&mut damper, 11, vec![]), []);
+
+        let mut view = crate::testing::healthy(3);
+        let member = view.members[1].id;
+        let slow = || vec![Finding::new("fsync_slow", member, Severity::Warning, "m2: slow".into(), "", "")];
+        damper.settle(slow(), &view);
+        view.at = at(10);
+        assert_eq!(damper.settle(slow(), &view).len(), 1);
+        view.at = at(12);
+        assert_eq!(damper.settle(vec![], &view).len(), 1);
+        view.members[1].state = crate::model::MemberState::Refused;
+        assert_eq!(damper.settle(vec![], &view), []);
     }
 
     #[test]

@@ -13,13 +13,17 @@ pub fn findings() -> String {
          Severity: **note** is worth knowing, the cluster is healthy with it; **warning** will become a problem; **critical** is\n\
          one. *Mixin* is the public etcd monitoring mixin (`contrib/mixin` of etcd): colours agree with pagers. Where it waits for\n\
          minutes before it pages, etcdtop says it at once; what follows a figure that may flap is shown when it lasted for 10 s and\n\
-         goes when it stayed away for 60 s, a note for 5 min (marked *settles slowly*). Latencies of which less than a minute or fewer than a hundred\n\
-         observations are known are never more than a note.\n",
+         goes when it stayed away for 60 s, a note for 5 min (marked *settles slowly*). Latencies of which neither a minute nor a hundred\n\
+         observations are known yet are never more than a note.\n",
     );
     for family in FAMILIES {
         out.push_str(&format!("\n## {}\n", family.title));
         for rule in family.rules {
-            let slowly = if rule.settles == super::Settles::Slowly { " (settles slowly)" } else { "" };
+            let slowly = match rule.settles {
+                super::Settles::AtOnce => "",
+                super::Settles::WhenItLasts => " (when it lasts)",
+                super::Settles::Slowly => " (settles slowly)",
+            };
             out.push_str(&format!(
                 "\n### `{}`{slowly}\n\n{}\n\n- when: {}\n",
                 rule.name, rule.meaning, rule.when

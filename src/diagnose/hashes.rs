@@ -8,7 +8,7 @@ use crate::model::hashes::Agreement;
 pub(super) const RULES: &[Rule] = &[Rule {
     name: "hash_differs",
     when: "HashKV of members differs at one revision and one compact revision: critical; the odd one out is named by a majority, nobody without one",
-    source: "etcd's own corruption check",
+    source: "etcd's own corruption check: a majority of all members",
     from: "Maintenance.HashKV of each member, on demand",
     meaning: "Members that applied the same entries hold the same data. When they do not, each serves its own truth: reads depend on whom a client asks. The log does not mend it; the odd member has to be replaced: removed, its data deleted, added anew.",
     settles: AtOnce,
@@ -17,11 +17,12 @@ pub(super) const RULES: &[Rule] = &[Rule {
 
 fn differ(case: &Case<'_>, found: &mut Found<'_>) {
     let Some(comparison) = case.hashes else { return };
-    // A member that was replaced since takes what it held with it.
-    if comparison.answers.iter().any(|a| case.view.member(a.member).is_none()) {
+    let Agreement::Differ { odd } = comparison.agreement() else { return };
+    // Members that were replaced since took what they held with them.
+    let gone = |id: &crate::model::MemberId| case.view.member(*id).is_none();
+    if !odd.is_empty() && odd.iter().all(gone) {
         return;
     }
-    let Agreement::Differ { odd } = comparison.agreement() else { return };
     let next = if odd.is_empty() {
         "stop writers; save a snapshot of each member, then find out which one is right"
     } else {

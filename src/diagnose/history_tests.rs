@@ -211,10 +211,14 @@ fn a_peer_that_cannot_be_reached_though_it_answers_is_cut_off() {
         })
     };
     let still = found(&failing(300));
-    assert_eq!(severities(&still, "peer_cut"), [Severity::Critical], "{still:#?}");
+    assert_eq!(severities(&still, "peer_cut"), [Severity::Warning], "{still:#?}");
     assert!(still[0].line.contains("m1") && still[0].line.contains("m2"), "{still:#?}");
     // It came back a minute ago: what was counted stays in the window of the mixin, but is over.
     assert_eq!(found(&failing(240)), []);
+    // It was restarted half a minute ago: what was sent to it in vain meanwhile is over.
+    let (mut view, history) = failing(300);
+    view.members[1].since = at(270);
+    assert_eq!(severities(&findings(&Case::new(&view, &history)), "peer_cut"), []);
     // A member that is down is told as that.
     let (mut view, history) = failing(300);
     view = with_state(view, 1, MemberState::Refused, "why");
@@ -270,6 +274,19 @@ fn revisions_that_pile_up_are_a_warning_when_nothing_was_compacted_for_long() {
     let long = found(&piling(11));
     assert_eq!(severities(&long, "revisions_pile_up"), [Severity::Warning]);
     assert!(long[0].evidence.iter().any(|e| e.contains("at least 11 min")), "{long:#?}");
+    // Kubernetes compacts every 5 min, and much is written: as many are kept, and all is well.
+    let compacted = seen(15 * 60, 15, |s, view| {
+        let floor = 50_000 * (1 + s / 300);
+        view.revision = Some(Revision(floor + 150_000));
+        for m in &mut view.members {
+            m.metrics_mut().compact_revision = Some(Revision(floor));
+        }
+    });
+    assert_eq!(found(&compacted), []);
+    // Cut off from /metrics nothing is known of compactions.
+    let (mut view, history) = piling(9);
+    view.at = at(3 * 3600);
+    assert_eq!(severities(&findings(&Case::new(&view, &history)), "revisions_pile_up"), []);
 }
 
 #[test]
@@ -325,6 +342,10 @@ fn data_that_differs_is_critical_and_names_the_odd_member() {
     replaced.members[1].id = Some(crate::model::MemberId(77));
     let found = findings(&Case { hashes: Some(&odd), ..Case::new(&replaced, &history) });
     assert_eq!(severities(&found, "hash_differs"), [], "it was replaced");
+    let mut other = view.clone();
+    other.members[2].id = Some(crate::model::MemberId(77));
+    let found = findings(&Case { hashes: Some(&odd), ..Case::new(&other, &history) });
+    assert_eq!(severities(&found, "hash_differs"), [Severity::Critical], "another one was");
 }
 
 #[test]

@@ -65,6 +65,8 @@ fn certificates(case: &Case<'_>, found: &mut Found<'_>) {
         };
         let f = found.add(severity, m.id, line, "renew it");
         f.evidence.push(format!("{}: valid until {}", certificate.subject, certificate.not_after));
+        f.evidence
+            .push("as of when etcdtop connected: a renewed one is seen with the next connection".into());
         f.evidence.push("warning below 30 days, critical below 7".into());
     }
 }

@@ -1,6 +1,6 @@
 //! `/metrics` that cannot be had.
 
-use super::Settles::AtOnce;
+use super::Settles::WhenItLasts;
 use super::{Case, Found, Rule, others};
 use crate::model::{MemberView, Severity};
 
@@ -10,7 +10,7 @@ pub(super) const RULES: &[Rule] = &[Rule {
     source: "",
     from: "GET /metrics on the client url, or where --metrics-url says",
     meaning: "fsync, commit, proposals, round trips, requests, the compaction floor, and before 3.6 the quota, come from /metrics alone: what needs them is not diagnosed.",
-    settles: AtOnce,
+    settles: WhenItLasts,
     find: missing,
 }];
 

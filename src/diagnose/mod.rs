@@ -28,8 +28,9 @@ use std::time::Duration;
 use crate::model::hashes::Comparison;
 use crate::model::metrics::Spread;
 use crate::model::units::latency;
-use crate::model::{ClusterView, Finding, MemberId, Severity};
+use crate::model::{ClusterView, Finding, MemberId, MemberView, MetricsSample, Severity};
 use crate::poll::history::History;
+use crate::poll::scrapes::{LEAST_STANDS, Scrapes};
 
 /// What is known about snapshots of the cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +68,13 @@ impl<'a> Case<'a> {
     pub const fn new(view: &'a ClusterView, history: &'a History) -> Self {
         Self { view, history, backup: Backup::Unknown, hashes: None }
     }
+
+    /// The metrics of a member, if they are of now: what was scraped last stays for the screens when scrapes end.
+    fn fresh(&self, m: &'a MemberView) -> Option<&'a MetricsSample> {
+        let stands = m.id.and_then(|id| self.history.scrapes(id)).map_or(LEAST_STANDS, Scrapes::stands);
+        let age = self.view.at.duration_since(m.metrics_at?).unsigned_abs();
+        m.metrics.as_deref().filter(|_| m.state.answers() && age <= stands)
+    }
 }
 
 /// When a finding is shown and when it goes.
@@ -74,6 +82,8 @@ impl<'a> Case<'a> {
 pub enum Settles {
     /// It is what it is: shown and gone at once.
     AtOnce,
+    /// A single moment of it is none: shown when it lasted, gone at once.
+    WhenItLasts,
     /// Its figure may cross the threshold back and forth: shown when it lasted, gone when it stayed away (see
     /// [`Damper`]).
     Slowly,
@@ -174,8 +184,8 @@ struct Slow {
 }
 
 impl Slow {
-    /// How bad it is; none when all is well. More than a note is said only of what is known well: of a minute, or of a
-    /// hundred observations, because of fewer the p99 is just the slowest one.
+    /// How bad it is; none when all is well. More than a note is said only of what is known well: for a minute, or by a
+    /// hundred observations, because the p99 of fewer is just the slowest one.
     fn severity(&self, spread: &Spread) -> Option<Severity> {
         let known_well = spread.count >= 100 || spread.span >= Duration::from_secs(60) && spread.count >= 2;
         let severity = match spread.p99 {

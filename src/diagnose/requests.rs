@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Settles::Slowly;
 use super::disk::told;
-use super::{Case, Found, Rule};
+use super::{Case, Found, Rule, Slow};
 use crate::model::Severity;
 use crate::model::metrics::Method;
 use crate::model::units::{age, grouped, latency};
@@ -22,7 +22,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         name: "requests_slow",
-        when: "p99 of a unary method but Defragment above 150 ms over 5 min: critical",
+        when: "p99 of 20 calls and more of a unary method but Defragment above 150 ms over 5 min: critical",
         source: "etcdGRPCRequestsSlow of the mixin",
         from: "grpc_server_handling_seconds (etcd --metrics=extensive only)",
         meaning: "How long clients wait for an answer, network excluded. Writes wait for disks and round trips, linearizable reads for the leader, large ranges for CPU and memory.",
@@ -35,7 +35,12 @@ pub(super) const RULES: &[Rule] = &[
 const FEW: u64 = 10;
 /// The p99 of fewer calls than this is the slowest one: one `MoveLeader` is no trend.
 const ENOUGH: u64 = 20;
-const SLOW: Duration = Duration::from_millis(150);
+/// The mixin knows one threshold: critical.
+const SLOW: Slow = Slow {
+    note: Duration::from_millis(150),
+    warning: Duration::from_millis(150),
+    critical: Duration::from_millis(150),
+};
 
 fn methods<'a>(case: &Case<'a>, id: Option<crate::model::MemberId>) -> Option<(Window<'a>, Vec<&'a Method>)> {
     let window = case.history.window(id?, MIXIN_WINDOW)?;
@@ -80,11 +85,12 @@ fn slow(case: &Case<'_>, found: &mut Found<'_>) {
         let Some((window, methods)) = methods(case, m.id) else { continue };
         for method in methods.into_iter().filter(|m| !m.0.ends_with("/Defragment")) {
             let Some(spread) = window.spread(|s| s.calls(method)?.handling.as_ref()) else { continue };
-            if spread.p99 <= SLOW || spread.count < ENOUGH {
+            if spread.count < ENOUGH {
                 continue;
             }
+            let Some(severity) = SLOW.severity(&spread) else { continue };
             let line = format!("{}: {} takes {} (p99)", m.label(), method.0, latency(spread.p99));
-            let f = found.add(Severity::Critical, m.id, line, "look at fsync, commit and round trips");
+            let f = found.add(severity, m.id, line, "look at fsync, commit and round trips");
             f.key.subject = Some(method.0.to_string());
             f.evidence.push(told(&spread));
             f.evidence.push("critical above 150 ms, from 20 calls on".into());

@@ -28,6 +28,8 @@ fn clean() -> ClusterView {
 fn changed(change: impl FnOnce(&mut ClusterView)) -> ClusterView {
     let mut view = clean();
     change(&mut view);
+    // What they tell in /metrics they told just now.
+    view.members.iter_mut().for_each(|m| m.metrics_at = Some(noon()));
     view
 }
 

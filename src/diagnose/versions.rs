@@ -64,7 +64,10 @@ fn version_known_bad(case: &Case<'_>, found: &mut Found<'_>) {
 }
 
 fn version_unsupported(case: &Case<'_>, found: &mut Found<'_>) {
-    let old = |v: &str| v.starts_with("3.4.") || v.starts_with("3.3.");
+    let old = |v: &str| {
+        let mut parts = v.split('.').map(str::parse::<u32>);
+        matches!((parts.next(), parts.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (3, 5))
+    };
     for version in case.view.versions().iter().filter(|v| old(v.raw())) {
         let line = format!("etcd {version} is out of support");
         let f = found.add(Severity::Note, None, line, "plan an upgrade");

@@ -46,6 +46,8 @@ impl ListedMember {
 /// What `HashKV` tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvHash {
+    /// Who answered.
+    pub member: MemberId,
     /// CRC-32C over keys and values.
     pub hash: u32,
     /// The compact revision when it began: hashes of different ones are of different things.
@@ -225,7 +227,8 @@ impl Connection {
     pub async fn hash_kv(&self, revision: Revision, limit: Duration) -> Result<KvHash, Fault> {
         let mut maintenance = self.client.maintenance_client();
         let reply = self.call(limit, async move { maintenance.hash_kv(revision.0).await }).await?;
-        Ok(KvHash { hash: reply.hash(), compact_revision: Revision(reply.compact_version().max(0)) })
+        let member = reply.header().map_or(MemberId(0), |h| MemberId(h.member_id()));
+        Ok(KvHash { member, hash: reply.hash(), compact_revision: Revision(reply.compact_version().max(0)) })
     }
 
     /// Makes sure that `member` of `cluster` answers here and no other: behind an address there may be another one by now.

@@ -44,7 +44,8 @@ pub enum Agreement {
         /// The hash.
         hash: u32,
     },
-    /// They do not. `odd` names those outside of the majority; nobody, where no more than half of them agree.
+    /// They do not. `odd` names those outside of the majority of all that were asked, those that did not tell included;
+    /// nobody, where no more than half of them agree.
     Differ {
         /// Members whose data differs from that of the majority.
         odd: Vec<MemberId>,
@@ -83,7 +84,8 @@ impl Comparison {
         if votes.len() == 1 {
             return Agreement::Same { members: told.len(), hash };
         }
-        let majority = most * 2 > told.len();
+        // As etcd's own check: who did not tell may agree with the few.
+        let majority = most * 2 > self.answers.len();
         let odd = told.iter().filter(|(_, h)| majority && *h != hash).map(|(id, _)| *id).collect();
         Agreement::Differ { odd }
     }
@@ -92,7 +94,7 @@ impl Comparison {
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self.agreement() {
-            Agreement::Same { members, .. } if members == self.answers.len() => Severity::Note,
+            _ if self.all_same() => Severity::Note,
             Agreement::Differ { .. } => Severity::Critical,
             Agreement::Same { .. } | Agreement::TooFew => Severity::Warning,
         }
@@ -133,6 +135,12 @@ impl Comparison {
         }
     }
 
+    /// Whether every member that was asked holds the same.
+    #[must_use]
+    pub fn all_same(&self) -> bool {
+        matches!(self.agreement(), Agreement::Same { members, .. } if members == self.answers.len())
+    }
+
     /// Members that told nothing that could be compared, and why.
     pub fn silent(&self) -> impl Iterator<Item = (&str, &str)> {
         self.answers.iter().filter_map(|a| Some((a.name.as_str(), a.problem.as_deref()?)))
@@ -167,6 +175,15 @@ mod tests {
             (&[(Some(7), 1), (Some(8), 1)], Agreement::Differ { odd: vec![] }),
             (&[(Some(7), 1), (Some(8), 1), (Some(9), 1)], Agreement::Differ { odd: vec![] }),
             (&[(Some(7), 1), (Some(7), 1), (None, 1)], Agreement::Same { members: 2, hash: 7 }),
+            // Those that did not tell may agree with the odd one.
+            (
+                &[(Some(7), 1), (Some(7), 1), (Some(8), 1), (None, 1), (None, 1)],
+                Agreement::Differ { odd: vec![] },
+            ),
+            (
+                &[(Some(7), 1), (Some(7), 1), (Some(8), 1), (Some(7), 1), (None, 1)],
+                Agreement::Differ { odd: vec![id(3)] },
+            ),
             // A compaction went by in between: its hash is of something else.
             (&[(Some(7), 1), (Some(8), 5), (Some(7), 1)], Agreement::Same { members: 2, hash: 7 }),
             (&[(Some(7), 1), (None, 1), (None, 1)], Agreement::TooFew),

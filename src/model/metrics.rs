@@ -96,9 +96,16 @@ pub struct Calls {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Histogram {
     /// `(le, cumulative count)`, ascending.
+    #[serde(serialize_with = "bounds")]
     pub buckets: Vec<(f64, u64)>,
     /// Sum of all observations, seconds.
     pub sum: f64,
+}
+
+/// JSON knows no infinity: the last bound is `"+Inf"`, as in Prometheus' format.
+fn bounds<S: serde::Serializer>(buckets: &[(f64, u64)], to: S) -> Result<S::Ok, S::Error> {
+    let bound = |le: f64| if le.is_finite() { serde_json::json!(le) } else { serde_json::json!("+Inf") };
+    to.collect_seq(buckets.iter().map(|(le, n)| (bound(*le), n)))
 }
 
 /// How what was observed is spread.

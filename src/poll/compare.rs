@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::task::JoinSet;
 
 use super::Handle;
-use crate::etcd::{Connection, Dialer, Fault};
+use crate::etcd::{Connection, Dialer};
 use crate::model::hashes::{Comparison, HashAnswer};
-use crate::model::{ClusterView, Endpoint, MemberView, Revision};
+use crate::model::{ClusterView, Endpoint, MemberId, MemberView, Revision, Role};
 
 /// How long a member may read its keys. It took 4 s for a million keys and 280 MB of values.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -23,13 +22,17 @@ struct Asked {
     connection: Result<Connection, String>,
 }
 
-/// Asks every member of the list, all at the same time, as etcd's own check does.
+/// Asks every voter, one after the other, the leader last: while a member reads its keys for the hash it applies nothing,
+/// and writes through it wait (etcd holds the backend's read lock). Learners do not serve `HashKV`.
 ///
 /// # Errors
 /// No member could be asked.
 pub async fn compare(view: &ClusterView, poll: &Handle, dialer: &Dialer) -> Result<Comparison, String> {
+    let mut voters: Vec<&MemberView> =
+        view.members.iter().filter(|m| m.is_voter() && m.id.is_some()).collect();
+    voters.sort_by_key(|m| m.role == Role::Leader);
     let mut asked = Vec::new();
-    for row in view.members.iter().filter(|m| m.listed && m.id.is_some()) {
+    for row in voters {
         let connection = match &row.endpoint {
             Some(endpoint) if row.state.answers() => connect(endpoint, poll, dialer).await,
             _ => Err(row.state.shown().to_owned()),
@@ -60,34 +63,33 @@ async fn connect(endpoint: &Endpoint, poll: &Handle, dialer: &Dialer) -> Result<
 async fn once(asked: &mut [Asked]) -> Result<Comparison, String> {
     let at = Timestamp::now();
     let revision = common_revision(asked).await?;
-    let mut calls = JoinSet::new();
-    for (i, member) in asked.iter().enumerate() {
-        if let Ok(connection) = &member.connection {
-            let connection = connection.clone();
-            calls.spawn(async move { (i, connection.hash_kv(revision, LIMIT).await) });
-        }
-    }
-    let mut told: Vec<Option<Result<_, Fault>>> = asked.iter().map(|_| None).collect();
-    while let Some(done) = calls.join_next().await {
-        let (i, answer) = done.map_err(|e| format!("internal error: {e}"))?;
-        told[i] = Some(answer);
-    }
-    let answers = asked.iter().zip(told).filter_map(|(member, told)| {
-        let (hash, problem) = match (&member.connection, told) {
-            (_, Some(Ok(hash))) => (Some(hash), None),
-            (_, Some(Err(fault))) => (None, Some(fault.to_string())),
-            (Err(why), None) => (None, Some(why.clone())),
-            (Ok(_), None) => (None, Some("was not asked".to_owned())),
+    let mut answers = Vec::with_capacity(asked.len());
+    for member in asked.iter() {
+        let Some(id) = member.row.id else { continue };
+        let told = match &member.connection {
+            Ok(connection) => match connection.hash_kv(revision, LIMIT).await {
+                Ok(told) if told.member == id => Ok(told),
+                Ok(told) => Err(another(told.member)),
+                Err(fault) => Err(fault.to_string()),
+            },
+            Err(why) => Err(why.clone()),
         };
-        Some(HashAnswer {
-            member: member.row.id?,
+        let known = told.as_ref().ok();
+        answers.push(HashAnswer {
+            member: id,
             name: member.row.label(),
-            hash: hash.map(|h| h.hash),
-            compact_revision: hash.map(|h| h.compact_revision),
-            problem,
-        })
-    });
-    Ok(Comparison { revision, at, answers: answers.collect() })
+            hash: known.map(|k| k.hash),
+            compact_revision: known.map(|k| k.compact_revision),
+            problem: told.err(),
+        });
+    }
+    answers.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Comparison { revision, at, answers })
+}
+
+/// Behind an address there may be somebody else by now: his hash must not be taken for that of another.
+fn another(found: MemberId) -> String {
+    format!("member {found} answers at its address")
 }
 
 /// The newest revision that each of them has; who does not tell it is not asked for the hash either.
@@ -96,6 +98,9 @@ async fn common_revision(asked: &mut [Asked]) -> Result<Revision, String> {
     for member in asked.iter_mut() {
         let Ok(connection) = &member.connection else { continue };
         match connection.status(STATUS_LIMIT).await {
+            Ok(status) if Some(status.member_id) != member.row.id => {
+                member.connection = Err(another(status.member_id));
+            }
             Ok(status) => lowest = Some(lowest.map_or(status.revision, |r| r.min(status.revision))),
             Err(fault) => member.connection = Err(fault.to_string()),
         }

@@ -166,12 +166,15 @@ impl History {
         {
             self.leader_changes.push_back(view.at);
         }
+        // Those of a future that a clock was set back from are none.
+        self.leader_changes.retain(|t| *t <= view.at);
         while self.leader_changes.front().is_some_and(|t| apart(*t, view.at) > LEADERS_SPAN) {
             self.leader_changes.pop_front();
         }
         for m in &view.members {
             if let (Some(id), Some(sample), Some(at)) = (m.id, &m.metrics, m.metrics_at) {
-                self.scrapes.entry(id).or_default().push(at, sample);
+                let serves = |peer| view.member(peer).is_some_and(|p| p.state.answers());
+                self.scrapes.entry(id).or_default().push(at, sample, serves);
             }
             let (Some(id), Some(status)) = (m.id, &m.status) else { continue };
             if !m.state.answers() && m.state != MemberState::Defragmenting {

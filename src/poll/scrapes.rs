@@ -14,8 +14,8 @@ use crate::model::{MemberId, Revision};
 pub const SCRAPES_SPAN: Duration = Duration::from_secs(15 * 60);
 /// The window of latencies and of requests in the etcd mixin.
 pub const MIXIN_WINDOW: Duration = Duration::from_secs(5 * 60);
-/// A scrape that is older than this says nothing about now.
-const STANDS: Duration = Duration::from_secs(20);
+/// A scrape that is older than this says nothing about now, unless scrapes come so far apart.
+pub const LEAST_STANDS: Duration = Duration::from_secs(20);
 
 /// One scrape.
 #[derive(Clone, Debug)]
@@ -42,8 +42,18 @@ pub struct Point {
 pub struct Scrapes {
     kept: Vec<Scrape>,
     points: VecDeque<Point>,
-    /// The floor, and since when it is known to be that.
-    floor: Option<(Revision, Timestamp)>,
+    floor: Option<Floor>,
+}
+
+/// The compact revision of a member, as far as it was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Floor {
+    /// The revision.
+    pub revision: Revision,
+    /// Since when it is known to be that one.
+    pub since: Timestamp,
+    /// It was another one before: a compaction was seen.
+    pub moved: bool,
 }
 
 /// How far apart scrapes of an age are kept: so much is enough for a window that reaches so far back.
@@ -61,21 +71,29 @@ fn apart(earlier: Timestamp, later: Timestamp) -> Duration {
 
 impl Scrapes {
     /// Takes a scrape; the one that it has already is none.
-    pub(super) fn push(&mut self, at: Timestamp, sample: &Arc<MetricsSample>) {
+    ///
+    /// `serves` tells which peers answer: etcd goes on observing the last round trip that it knew to those that do not.
+    pub(super) fn push(
+        &mut self,
+        at: Timestamp,
+        sample: &Arc<MetricsSample>,
+        serves: impl Fn(MemberId) -> bool,
+    ) {
         match self.kept.last() {
             Some(last) if last.at == at => return,
             // The clock jumped back: what was told in its future says nothing about now.
             Some(last) if last.at > at => *self = Self::default(),
             Some(last) => {
-                let point = point(&last.sample, sample, at);
+                let mut point = point(&last.sample, sample, at);
+                point.rtt.retain(|(peer, _)| serves(*peer));
                 self.points.push_back(point);
             }
             None => {}
         }
-        if let Some(floor) = sample.compact_revision
-            && self.floor.is_none_or(|(known, _)| known != floor)
+        if let Some(revision) = sample.compact_revision
+            && self.floor.is_none_or(|known| known.revision != revision)
         {
-            self.floor = Some((floor, at));
+            self.floor = Some(Floor { revision, since: at, moved: self.floor.is_some() });
         }
         self.kept.push(Scrape { at, sample: Arc::clone(sample) });
         self.points.retain(|p| apart(p.at, at) <= SCRAPES_SPAN);
@@ -94,10 +112,25 @@ impl Scrapes {
     /// What came within `window` before `now`: none with fewer than two scrapes, or if the last one is old.
     #[must_use]
     pub fn over(&self, now: Timestamp, window: Duration) -> Option<Window<'_>> {
+        // Where scrapes come seldom, a short window would hold one of them, or none.
+        let window = window.max(self.pace() * 5 / 2);
         let first = self.kept.iter().position(|s| s.at > now || apart(s.at, now) < window)?;
         let scrapes = &self.kept[first..];
-        let stands = scrapes.last().is_some_and(|s| now.duration_since(s.at).unsigned_abs() < STANDS);
+        let stands = scrapes.last().is_some_and(|s| now.duration_since(s.at).unsigned_abs() < self.stands());
         (stands && scrapes.len() > 1).then_some(Window { scrapes })
+    }
+
+    /// How far the last two scrapes are apart; zero while there is one.
+    #[must_use]
+    pub fn pace(&self) -> Duration {
+        let mut last = self.kept.iter().rev();
+        last.next().zip(last.next()).map_or(Duration::ZERO, |(b, a)| apart(a.at, b.at))
+    }
+
+    /// How old the last scrape may be to be one of now.
+    #[must_use]
+    pub fn stands(&self) -> Duration {
+        (self.pace() * 3).clamp(LEAST_STANDS, Duration::from_secs(180))
     }
 
     /// The points of a chart, oldest first.
@@ -106,9 +139,9 @@ impl Scrapes {
         &self.points
     }
 
-    /// The compact revision, and since when it is known to be that one.
+    /// The compact revision.
     #[must_use]
-    pub const fn floor(&self) -> Option<(Revision, Timestamp)> {
+    pub const fn floor(&self) -> Option<Floor> {
         self.floor
     }
 
@@ -228,7 +261,7 @@ mod tests {
     fn scrapes(samples: impl IntoIterator<Item = (i64, Arc<MetricsSample>)>) -> Scrapes {
         let mut scrapes = Scrapes::default();
         for (second, sample) in samples {
-            scrapes.push(at(second), &sample);
+            scrapes.push(at(second), &sample, |_| true);
         }
         scrapes
     }
@@ -253,6 +286,10 @@ mod tests {
         assert!((window.rate(|s| s.proposals_failed).unwrap() - 0.2).abs() < 1e-9);
         assert!(window.span() >= Duration::from_secs(270), "{:?}", window.span());
         assert!(s.over(at(last + 30), MIXIN_WINDOW).is_none());
+        // Scraped once a minute, the last one stands for longer, and a window of a minute holds more than one.
+        let seldom = scrapes((0..5_u64).map(|i| (i.cast_signed() * 60, failed(i))));
+        let window = seldom.over(at(4 * 60 + 55), Duration::from_secs(60)).unwrap();
+        assert_eq!(window.increase(|s| s.proposals_failed), Some(1));
         assert!(scrapes([(0, failed(1))]).over(at(0), MIXIN_WINDOW).is_none(), "one scrape is no rate");
     }
 
@@ -284,6 +321,6 @@ mod tests {
         let floor =
             |n| Arc::new(MetricsSample { compact_revision: Some(Revision(n)), ..MetricsSample::default() });
         let s = scrapes([(0, floor(5)), (5, floor(9)), (10, floor(9))]);
-        assert_eq!(s.floor(), Some((Revision(9), at(5))));
+        assert_eq!(s.floor(), Some(Floor { revision: Revision(9), since: at(5), moved: true }));
     }
 }

@@ -349,28 +349,28 @@ async fn a_slow_link_between_peers_and_one_that_is_cut() {
     // Nobody reaches m3 any more, while it answers its clients.
     proxies[2].set(Fault::Cut);
     let cut = doctor.until("peer_cut", |_| true).await;
-    assert!(cut.severity == Severity::Critical && cut.line.contains("m3"), "{cut:?}");
+    assert!(cut.severity == Severity::Warning && cut.line.contains("m3"), "{cut:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_learner_an_even_cluster_and_mixed_versions() {
+async fn a_learner_and_mixed_versions() {
     let mut cluster = TestCluster::of("3.5").await;
     let mut doctor = doctor(&cluster);
     doctor.until_whole().await;
     let learner = Learner::join(&cluster);
     let told = doctor.until("learner", |f| f.line.contains("m4")).await;
     assert_eq!(told.severity, Severity::Note);
-    // Every member answers for itself; the learner does not: it does not serve HashKV.
+    // A learner does not serve HashKV: the voters are compared.
     let view = doctor.until_whole().await;
     let compared = compare(&view, &doctor.poll().handle(), &dialer(&cluster)).await.unwrap();
-    assert!(matches!(compared.agreement(), Agreement::Same { .. }), "{compared:?}");
+    assert!(matches!(compared.agreement(), Agreement::Same { members: 3, .. }), "{compared:?}");
     drop(learner);
-    let even = crate::support::wait_for("a promoted learner", || {
+    let removed = crate::support::wait_for("a learner that is removed", || {
         let list = cluster.etcdctl(&["member", "list"]);
         let id = list.lines().find(|l| l.contains("m4")).and_then(|l| l.split(',').next())?.to_owned();
         cluster.try_etcdctl(&["member", "remove", &id]).ok()
     });
-    assert!(even.contains("removed"), "{even}");
+    assert!(removed.contains("removed"), "{removed}");
     cluster.restart_as(1, Binaries::find(Some("3.6")).unwrap()).unwrap();
     let mixed = doctor.until("versions_differ", |_| true).await;
     assert!(mixed.line.contains("3.5.") && mixed.line.contains("3.6."), "{mixed:?}");

@@ -64,12 +64,13 @@ fn slowest_methods<'a>(state: &State, canvas: &Canvas<'_>, index: usize, m: &'a 
     let mut methods: Vec<_> = newest
         .methods
         .iter()
+        .filter(|(method, _)| !method.0.ends_with("/Defragment"))
         .filter_map(|(method, _)| Some((method, window.spread(|s| s.calls(method)?.handling.as_ref())?)))
         .collect();
     methods.sort_by_key(|(_, spread)| std::cmp::Reverse(spread.p99));
     let theme = canvas.theme;
     let line = |(method, spread): (&crate::model::metrics::Method, crate::model::metrics::Spread)| {
-        let slow = if spread.p99.as_millis() > 150 { theme.warning } else { theme.text };
+        let slow = if spread.p99.as_millis() > 150 { theme.bad } else { theme.text };
         Line {
             member: index,
             first: false,
@@ -97,7 +98,8 @@ fn methods(state: &State, m: &MemberView) -> usize {
     let told = m.id.and_then(|id| state.history.window(id, MIXIN_WINDOW)).and_then(|w| {
         let newest = w.newest()?;
         let observed = |method| w.spread(|s| s.calls(method)?.handling.as_ref()).is_some();
-        Some(newest.methods.iter().filter(|(method, _)| observed(method)).count())
+        let shown = newest.methods.iter().map(|(method, _)| method).filter(|m| !m.0.ends_with("/Defragment"));
+        Some(shown.filter(|m| observed(m)).count())
     });
     told.unwrap_or(0).min(2)
 }

@@ -13,7 +13,7 @@ use crate::poll::scrapes::{MIXIN_WINDOW, Point};
 use crate::ui::canvas::Canvas;
 use crate::ui::theme::Theme;
 
-/// What a cell stands for: the pace of scrapes.
+/// What a cell stands for: the usual pace of scrapes.
 pub(in crate::ui) const STEP: Duration = Duration::from_secs(5);
 /// A round trip is observed twice a minute: it stands until the next one.
 const RTT_STANDS: Duration = Duration::from_secs(34);
@@ -70,10 +70,11 @@ impl Measure {
         }
     }
 
-    const fn stands(self) -> Duration {
+    /// How long what was measured stands, with scrapes so far apart.
+    fn stands(self, pace: Duration) -> Duration {
         match self {
-            Self::RoundTrip(_) => RTT_STANDS,
-            Self::Fsync | Self::Commit => STEP,
+            Self::RoundTrip(_) => RTT_STANDS.max(pace),
+            Self::Fsync | Self::Commit => STEP.max(pace),
         }
     }
 
@@ -110,7 +111,7 @@ pub(in crate::ui) fn draw(
     let cells = cells(
         scrapes.points().iter().filter_map(|p| Some((p.at, measure.of(p)?))),
         edge,
-        measure,
+        measure.stands(scrapes.pace()),
         area.width,
     );
     for (x, p99) in (0..area.width).zip(cells) {
@@ -125,12 +126,12 @@ pub(in crate::ui) fn draw(
 fn cells(
     points: impl Iterator<Item = (Timestamp, Duration)>,
     edge: Timestamp,
-    measure: Measure,
+    stands: Duration,
     columns: u16,
 ) -> Vec<Option<Duration>> {
     let columns = usize::from(columns);
     let mut cells: Vec<Option<Duration>> = vec![None; columns];
-    let stands = (measure.stands().as_secs() / STEP.as_secs()).max(1) as usize;
+    let stands = (stands.as_secs() / STEP.as_secs()).max(1) as usize;
     let mut own = vec![false; columns];
     for (at, p99) in points {
         let back = edge.duration_since(at).as_secs_f64() / STEP.as_secs_f64();
@@ -166,10 +167,10 @@ mod tests {
     fn a_cell_holds_the_slowest_of_its_step_and_a_round_trip_stands_until_the_next() {
         let ago = |s: i64| noon().checked_sub(jiff::SignedDuration::from_secs(s)).unwrap();
         let points = [(ago(19), ms(3)), (ago(12), ms(9)), (ago(11), ms(4)), (ago(2), ms(1))];
-        let row = cells(points.into_iter(), noon(), Measure::Fsync, 5);
+        let row = cells(points.into_iter(), noon(), Measure::Fsync.stands(STEP), 5);
         assert_eq!(row, [None, Some(ms(3)), Some(ms(9)), None, Some(ms(1))]);
         let peer = Measure::RoundTrip(MemberId(2));
-        let row = cells([(ago(48), ms(3)), (ago(18), ms(9))].into_iter(), noon(), peer, 12);
+        let row = cells([(ago(48), ms(3)), (ago(18), ms(9))].into_iter(), noon(), peer.stands(STEP), 12);
         assert_eq!(row[..2], [None, None]);
         assert_eq!(row[2..8], [Some(ms(3)); 6]);
         assert_eq!(row[8..], [Some(ms(9)); 4]);

@@ -47,7 +47,7 @@ impl Doctor {
         tokio::time::timeout(super::PATIENCE, self.views.changed()).await.unwrap().unwrap();
         let view = Arc::clone(&self.views.borrow_and_update());
         self.history.push(&view);
-        self.found = self.damper.settle(findings(&Case::new(&view, &self.history)), view.at);
+        self.found = self.damper.settle(findings(&Case::new(&view, &self.history)), &view);
         view
     }
 
