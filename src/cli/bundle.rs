@@ -169,13 +169,13 @@ impl Hidden {
         put(settings.cluster_name(), "cluster-name");
         put(settings.context.as_ref().map(|c| c.value.clone()).unwrap_or_default(), "context");
         put(settings.user.as_ref().map(|u| u.value.clone()).unwrap_or_default(), "user");
-        let named = [
+        let elsewhere = [
             &settings.server_name,
             &settings.metrics_url,
             &settings.discovery_srv,
             &settings.discovery_srv_name,
         ];
-        for setting in named.into_iter().flatten() {
+        for setting in elsewhere.into_iter().flatten() {
             put(host_of(&setting.value), "named-host");
             put(setting.value.clone(), "named-host");
         }

@@ -28,8 +28,11 @@ use crate::poll::compare::compare;
 use crate::poll::history::History;
 use crate::poll::{Options, Poll};
 
+// The comments of fields are the help texts of flags.
+#[allow(clippy::doc_markdown)]
 /// What `diagnose` takes.
 #[derive(Args, Debug)]
+#[allow(clippy::struct_excessive_bools)] // flags, each its own
 pub struct DiagnoseArgs {
     /// How long to look: rates and latencies are what happened meanwhile; 0s tells only what one look tells
     #[arg(long = "for", value_name = "DURATION", default_value = "6s", value_parser = look)]
@@ -37,7 +40,7 @@ pub struct DiagnoseArgs {
     /// Go on looking: a line whenever a finding comes, changes or goes
     #[arg(long, conflicts_with_all = ["bundle", "look"])]
     pub watch: bool,
-    /// Compare the members' data, too (HashKV: each member reads all of its keys)
+    /// Compare the members' data, too (HashKV: writes through a member wait while it reads its keys)
     #[arg(long, conflicts_with = "watch")]
     pub hashkv: bool,
     /// What each finding rests on and means, too

@@ -1,6 +1,7 @@
 //! `etcdtop diagnose`: for people, for monitoring, for tickets; and what the dashboard shows of the same.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
 use etcdtop::lab::Spec;
@@ -161,7 +162,6 @@ async fn a_bundle_holds_the_evidence_and_on_wish_no_names() {
     let again = bundle("open.json", &[]).await.unwrap();
     assert!(again.code == 3 && again.err.contains("not overwritten"), "{}", again.all());
     assert_eq!(std::fs::read_to_string(file("open.json")).unwrap(), open);
-    use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(file("open.json")).unwrap().permissions().mode() & 0o777, 0o600);
 }
 

@@ -226,8 +226,8 @@ fn severities_are_those_of_the_mixin() {
             for member in NAMES {
                 let ours =
                     told(&found, &view, rule).into_iter().filter(|(m, _)| m == member).map(|(_, s)| s).max();
-                let fires = |severity: &str| firing(&alerts, alert, severity).iter().any(|m| m == member);
-                let theirs = match (fires("critical"), fires("warning")) {
+                let pages = |severity: &str| firing(&alerts, alert, severity).iter().any(|m| m == member);
+                let theirs = match (pages("critical"), pages("warning")) {
                     (true, _) => Some(Severity::Critical),
                     (false, true) => Some(Severity::Warning),
                     (false, false) => None,

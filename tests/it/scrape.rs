@@ -117,7 +117,7 @@ async fn bodies_that_are_no_metrics_are_named() {
     let cut =
         b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\netcd_server_quota_backend_bytes 2.1e+09\n".to_vec();
     let huge = http("200 OK", "", &vec![b'#'; 9 << 20]);
-    let endless = [http("200 OK", "", b"").as_slice(), &vec![b'x'; 64]].concat();
+    let endless = [http("200 OK", "", b"").as_slice(), &[b'x'; 64]].concat();
     let cases: [(&str, Vec<u8>, &str); 8] = [
         ("missing", http("404 Not Found", "", b"no"), "status 404"),
         ("cut", cut, "broke off"),

@@ -40,7 +40,7 @@ impl Certs {
     /// A certificate for names, valid for so long.
     pub fn issue_for(&self, file: &str, names: &[&str], valid: std::time::Duration) -> Pair {
         self.issue_with(file, names, |params| {
-            params.not_after = (std::time::SystemTime::now() + valid).into()
+            params.not_after = (std::time::SystemTime::now() + valid).into();
         })
     }
 
