@@ -233,7 +233,7 @@ pub static ACTIONS: &[Action] = &[
         "compare_data",
         ["H"],
         Look,
-        "compare the members' data (HashKV: writes through each wait while it reads its keys)"
+        "HashKV: compare the members' data (writes through each wait meanwhile)"
     ),
     action!(ActionId::Verify, "verify", ["v"], Look, "verify the selected snapshot: every byte"),
     action!(ActionId::Prune, "prune", ["P"], Program, "remove old snapshots, after a plan"),

@@ -24,11 +24,23 @@ pub(super) fn check(file: &Path) -> Result<()> {
     if file.symlink_metadata().is_ok() {
         return Err(eyre!("{} exists: it is not overwritten; name another file", file.display()));
     }
+    if file.as_os_str() == "-" {
+        return Err(eyre!("--bundle needs a file; -o json writes the diagnosis to standard output"));
+    }
     match file.parent().filter(|p| !p.as_os_str().is_empty()) {
         Some(folder) if !folder.is_dir() => {
             Err(eyre!("{}: {} is no folder", file.display(), folder.display()))
         }
-        _ => Ok(()),
+        _ => {
+            // Tried before anybody is asked; gone again, so that nothing empty is left when that fails.
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(file)
+                .map_err(|e| eyre!("{} cannot be written: {e}", file.display()))?;
+            Ok(std::fs::remove_file(file)?)
+        }
     }
 }
 

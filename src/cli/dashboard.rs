@@ -37,6 +37,9 @@ const FRAME: Duration = Duration::from_millis(33);
 /// How often it is looked whether another etcdtop wrote to the journal.
 const JOURNAL_EVERY: Duration = Duration::from_secs(3);
 
+/// How often the folder of snapshots is listed while its view is not open.
+const FOLDER_EVERY: Duration = Duration::from_secs(60);
+
 /// Nobody types so many keys between two turns of the loop: more are a paste that the terminal did not mark.
 const BURST: usize = 3;
 
@@ -149,6 +152,8 @@ struct Loop<'a> {
     comparing: Option<JoinHandle<Result<Comparison, String>>>,
     /// When it was last looked whether the journal has changed.
     journal_read: Instant,
+    /// When the folder of snapshots was listed last.
+    folder_read: Instant,
     /// When the last frame was drawn.
     drawn: Instant,
     /// When the next one is due, if something changed.
@@ -169,6 +174,7 @@ impl<'a> Loop<'a> {
             shelf,
             comparing: None,
             journal_read: Instant::now(),
+            folder_read: Instant::now(),
             drawn: Instant::now(),
             due: None,
         }
@@ -258,7 +264,11 @@ impl<'a> Loop<'a> {
                         {
                             this.journal_read = Instant::now();
                             this.runner.read_if_changed(cluster);
-                            if this.state.screen == Screen::Snapshots {
+                            // Somebody else may have saved one.
+                            if this.state.screen == Screen::Snapshots
+                                || this.folder_read.elapsed() >= FOLDER_EVERY
+                            {
+                                this.folder_read = Instant::now();
                                 this.shelf.begin(Work::List);
                             }
                         }

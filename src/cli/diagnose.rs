@@ -90,6 +90,8 @@ pub(super) struct DiagnosisJson<'a> {
     severity: Option<Severity>,
     /// What was looked at, in seconds.
     looked_for: f64,
+    /// Whether rates and latencies are among what was looked at.
+    measured: bool,
     findings: Vec<FindingJson<'a>>,
     hashes: Option<&'a Comparison>,
     /// Why the members' data could not be compared.
@@ -136,13 +138,13 @@ pub(super) fn run(cli: &Cli, args: &DiagnoseArgs) -> Result<Exit> {
         Ok(once(options, &settings, look, args.hashkv).await)
     })?;
     refuse_to_mix(&diagnosis.view)?;
-    if let Some(file) = &args.bundle {
-        bundle::write(file, &diagnosis, &settings, &keys, args.anonymise)?;
-        eprintln!("etcdtop: written to {}", file.display());
-    }
     match output(&settings) {
         OutputFormat::Table => print(&human(&diagnosis, &keys, args.explain))?,
         OutputFormat::Json | OutputFormat::Jsonl => print_json(&diagnosis.json(&keys))?,
+    }
+    if let Some(file) = &args.bundle {
+        bundle::write(file, &diagnosis, &settings, &keys, args.anonymise)?;
+        eprintln!("etcdtop: written to {}", file.display());
     }
     Ok(diagnosis.exit())
 }
@@ -201,10 +203,17 @@ impl Diagnosis {
             reason: &self.verdict.reason,
             severity: self.findings.first().map(|f| f.severity),
             looked_for: (self.history.span().as_secs_f64() * 10.0).round() / 10.0,
+            measured: self.measured(),
             findings: self.findings.iter().map(|f| finding_json(&self.view, f, keys)).collect(),
             hashes: self.compared(),
             hashes_problem: self.hashes.as_ref().and_then(|h| h.as_ref().err()).map(String::as_str),
         }
+    }
+
+    /// Whether two scrapes came of any member: rates and latencies are what lies between them.
+    fn measured(&self) -> bool {
+        let window = |m: &crate::model::MemberView| self.history.window(m.id?, Duration::from_secs(60));
+        self.view.members.iter().any(|m| window(m).is_some())
     }
 
     fn compared(&self) -> Option<&Comparison> {
@@ -255,19 +264,12 @@ fn human(diagnosis: &Diagnosis, keys: &Keymap, explain: bool) -> String {
         None => {}
     }
     if diagnosis.findings.is_empty() {
-        // Rates and latencies take two scrapes.
-        let view = &diagnosis.view;
-        let measured =
-            view.members.iter().filter_map(|m| diagnosis.history.window(m.id?, Duration::from_secs(60)));
-        let more = if measured.count() == 0 {
-            "; disks, network and requests were not looked at"
-        } else {
-            ", disks, network, requests"
-        };
         let looked = age(diagnosis.history.span());
-        out.push_str(&format!(
-            "nothing found in {looked}: members, quorum, alarms, space, lag, versions{more}\n"
-        ));
+        out.push_str(&format!("nothing found in {looked}: members, quorum, alarms, space, lag, versions"));
+        out.push_str(if diagnosis.measured() { ", disks, network, requests\n" } else { "\n" });
+    }
+    if !diagnosis.measured() {
+        out.push_str("not looked at: fsync, commit, round trips, requests (no two scrapes of /metrics)\n");
     }
     for f in &diagnosis.findings {
         out.push_str(&format!("\n{:<8}  {}\n", f.severity.word(), f.line));
@@ -341,6 +343,9 @@ fn stamp(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// Of these the worst is told: one takes the place of another.
+const OUTAGES: [&str; 3] = ["unreachable", "quorum_lost", "no_leader"];
+
 /// What came, what is worse or better, and what is over. That a figure moved is no news.
 fn changes<'a>(before: &'a [Finding], after: &'a [Finding]) -> Vec<(&'static str, &'a Finding)> {
     let find = |list: &'a [Finding], f: &Finding| list.iter().find(|other| other.key == f.key);
@@ -353,6 +358,10 @@ fn changes<'a>(before: &'a [Finding], after: &'a [Finding]) -> Vec<(&'static str
             Some(_) => {}
         }
     }
-    changes.extend(before.iter().filter(|f| find(after, f).is_none()).map(|f| ("over", f)));
+    // A lost quorum is not over because nobody answers any more.
+    let outage = |f: &Finding| OUTAGES.contains(&f.key.rule);
+    let goes_on = after.iter().any(outage);
+    let over = before.iter().filter(|f| find(after, f).is_none() && !(outage(f) && goes_on));
+    changes.extend(over.map(|f| ("over", f)));
     changes
 }

@@ -65,6 +65,12 @@ impl Damper {
             h.shown |= at.duration_since(h.since).unsigned_abs() >= RISES_AFTER;
         }
         shown.extend(self.held.values().filter(|h| h.shown).map(|h| h.shown_at(at)));
+        // A note for all is not told beside what is worse of the same kind.
+        let worse: Vec<_> =
+            shown.iter().filter(|f| f.severity > Severity::Note).map(|f| f.key.rule).collect();
+        shown.retain(|f| {
+            f.severity > Severity::Note || f.key.member.is_some() || !worse.contains(&f.key.rule)
+        });
         worst_first(&mut shown);
         shown
     }

@@ -55,7 +55,7 @@ fn disk(
     what: &str,
 ) {
     let mut notes: Vec<(&MemberView, Spread)> = Vec::new();
-    for m in &case.view.members {
+    for m in case.view.members.iter().filter(|m| m.state.answers()) {
         let Some(window) = m.id.and_then(|id| case.history.window(id, MIXIN_WINDOW)) else { continue };
         let Some(spread) = window.spread(histogram) else { continue };
         let Some(severity) = slow.severity(&spread) else { continue };

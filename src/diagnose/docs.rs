@@ -13,7 +13,8 @@ pub fn findings() -> String {
          Severity: **note** is worth knowing, the cluster is healthy with it; **warning** will become a problem; **critical** is\n\
          one. *Mixin* is the public etcd monitoring mixin (`contrib/mixin` of etcd): colours agree with pagers. Where it waits for\n\
          minutes before it pages, etcdtop says it at once; what follows a figure that may flap is shown when it lasted for 10 s and\n\
-         goes when it stayed away for 60 s, a note for 5 min (marked *settles slowly*). Latencies of which neither a minute nor a hundred\n\
+         goes when it stayed away for 60 s, a note for 5 min (marked *settles slowly*); what a single moment says nothing of is shown when\n\
+         it lasted for 10 s and goes at once (*when it lasts*). Latencies of which neither a minute nor a hundred\n\
          observations are known yet are never more than a note.\n",
     );
     for family in FAMILIES {

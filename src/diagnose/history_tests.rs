@@ -359,6 +359,58 @@ fn an_index_that_stands_still_is_no_lag() {
     assert_eq!(severities(&found(&history), "lag"), []);
 }
 
+#[test]
+fn a_member_that_is_slow_again_and_again_is_slow_and_one_late_answer_is_none() {
+    let late = |every: i64| {
+        seen(60, 1, move |s, view| {
+            let took = if s > 0 && s % every == 0 { ms(700) } else { ms(2) };
+            view.members[0].latency = Some(took);
+        })
+    };
+    let slow = found(&late(6));
+    assert_eq!(severities(&slow, "member_slow"), [Severity::Warning], "{slow:#?}");
+    assert!(slow[0].line.starts_with("m1, the leader, is slow"), "{slow:#?}");
+    assert_eq!(severities(&found(&late(50)), "member_slow"), []);
+}
+
+#[test]
+fn what_failed_a_minute_ago_is_over() {
+    let history = seen(300, 5, |s, view| {
+        let failed = s.min(200).unsigned_abs() * 10;
+        view.members[1].metrics_mut().methods = calls(s.unsigned_abs() * 10, failed, None);
+    });
+    let found = found(&history);
+    assert_eq!(severities(&found, "requests_failed"), [Severity::Note]);
+    assert!(found[0].line.contains("none of late"), "{found:#?}");
+}
+
+/// A smoothed figure tells of a stop for minutes.
+#[test]
+fn round_trips_of_a_member_that_was_away_are_no_more_than_a_note() {
+    let (mut view, history) = with_latency(ms(290), 10.0, |s, h| {
+        s.peer_rtt = vec![(healthy(1).members[0].id.unwrap(), h)];
+    });
+    assert_eq!(severities(&findings(&Case::new(&view, &history)), "rtt_slow"), [Severity::Warning]);
+    view.members[0].since = at(200);
+    assert_eq!(severities(&findings(&Case::new(&view, &history)), "rtt_slow"), [Severity::Note]);
+}
+
+#[test]
+fn members_that_fail_together_stay_who_they_are() {
+    let (view, history) = seen(1, 1, |_, _| {});
+    let dead = |count: usize| {
+        let refused =
+            |view, i| with_state(view, i, MemberState::Refused, &format!("nothing listens on 10.0.0.{i}"));
+        let view = (0..count).fold(view.clone(), refused);
+        let found = findings(&Case::new(&view, &history));
+        let of = found.into_iter().filter(|f| f.key.rule == "member_not_serving");
+        of.map(|f| (f.key.member, f.line)).collect::<Vec<_>>()
+    };
+    let (two, three) = (dead(2), dead(3));
+    assert_eq!(two[..], three[..2], "a third one changes nothing of the two");
+    assert!(three[2].1.ends_with("10.0.0.2"), "{three:?}");
+}
+
 /// Each rule is caused by a test here or in `tests`: a rule that nothing ever found is not known to work.
 #[test]
 fn every_rule_is_tested() {

@@ -22,7 +22,11 @@ fn missing(case: &Case<'_>, found: &mut Found<'_>) {
     let reason = m.metrics_error.as_ref().map(ToString::to_string).unwrap_or_default();
     let quota = if without.iter().any(|m| m.quota().is_none()) { "; its quota is not known" } else { "" };
     let line = format!("{}: no /metrics: {reason}{}{quota}", m.label(), others(&without, |m| m.label()));
-    let f = found.add(Severity::Note, None, line, "name them with --metrics-url http://*:2381");
+    // Something else answers there: they are elsewhere. Who does not answer is not found by another url.
+    let elsewhere = reason.contains("status") || reason.contains("no etcd metric");
+    let next =
+        if elsewhere { "name them with --metrics-url http://*:PORT" } else { "try it: curl URL/metrics" };
+    let f = found.add(Severity::Note, None, line, next);
     for m in &without {
         f.evidence.extend(m.metrics_error.as_ref().map(|e| format!("{}: {e}", m.label())));
     }

@@ -22,10 +22,10 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         name: "rtt_slow",
-        when: "p99 over 5 min above 10 ms: note; 150 ms: warning",
+        when: "p99 over 5 min above 10 ms: note; 150 ms: warning, but a note for 10 min after one of the two was away",
         source: "10 ms: etcd docs; 150 ms: etcdMemberCommunicationSlow of the mixin",
         from: "etcd_network_peer_round_trip_time_seconds (observed every 30 s)",
-        meaning: "Every write waits for the round trip from the leader to the fastest majority; heartbeats pay it too. The election timeout should be ten times the round trip.",
+        meaning: "Every write waits for the round trip from the leader to the fastest majority; heartbeats pay it too. etcd observes a smoothed figure every 30 s, so one long stall is in it for minutes. The election timeout should be ten times the round trip.",
         settles: Slowly,
         find: rtt,
     },
@@ -45,7 +45,7 @@ const RTT: Slow =
 
 fn rtt(case: &Case<'_>, found: &mut Found<'_>) {
     let mut notes: Vec<(String, Spread)> = Vec::new();
-    for m in &case.view.members {
+    for m in case.view.members.iter().filter(|m| m.state.answers()) {
         let Some(window) = m.id.and_then(|id| case.history.window(id, MIXIN_WINDOW)) else { continue };
         let peers: Vec<MemberId> =
             window.newest().map(|s| s.peer_rtt.iter().map(|(id, _)| *id).collect()).unwrap_or_default();
@@ -54,6 +54,10 @@ fn rtt(case: &Case<'_>, found: &mut Found<'_>) {
         for to in peers.into_iter().filter(there) {
             let Some(spread) = window.spread(|s| s.rtt_to(to)) else { continue };
             let Some(severity) = RTT.severity(&spread) else { continue };
+            // etcd observes a smoothed figure: one stop of a member is in it for minutes after that.
+            let back = |m: &MemberView| case.history.came_back(m, 2 * MIXIN_WINDOW);
+            let after_a_stop = back(m) || case.view.member(to).is_some_and(back);
+            let severity = if after_a_stop { Severity::Note } else { severity };
             let pair = format!("{} to {}", m.label(), case.view.name_of(to));
             if severity == Severity::Note {
                 notes.push((pair, spread));

@@ -1,8 +1,12 @@
 //! Nobody answers, nobody leads, somebody does not serve: at once.
 
+use std::time::Duration;
+
 use super::Settles::AtOnce;
 use super::{Case, Found, Rule};
-use crate::model::{Conflict, MemberState, MemberView, Outage, Severity};
+use crate::model::member::SLOW_AFTER;
+use crate::model::units::{age, latency};
+use crate::model::{Conflict, MemberState, MemberView, Outage, Role, Severity};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -34,12 +38,21 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         name: "member_not_serving",
-        when: "a member is hung, refused, unreachable, without a leader, or not let in by TLS or auth: critical; slow or never started: warning; at once",
-        source: "etcdMembersDown of the mixin, without its 10 min",
+        when: "a member is hung, refused, unreachable, without a leader, or not let in by TLS or auth: critical; never started: warning; at once",
+        source: "etcdMembersDown of the mixin (a warning there, after 20 min)",
         from: "TCP, TLS, Status",
         meaning: "A member that does not serve counts against the quorum: the cluster survives only as long as a majority of voters does.",
         settles: AtOnce,
         find: not_serving,
+    },
+    Rule {
+        name: "member_slow",
+        when: "two Status calls or more of the last 30 s took longer than 500 ms: warning",
+        source: "about half of etcd's default election timeout",
+        from: "how long Status takes, which a member answers by itself",
+        meaning: "Status needs neither the disk nor other members: a member that is late with it is starved of CPU or memory, stopped and continued, or far away. It still serves; a leader that is late delays every write, and loses its leadership beyond the election timeout.",
+        settles: super::Settles::Slowly,
+        find: slow,
     },
     Rule {
         name: "other_cluster",
@@ -81,7 +94,16 @@ pub(super) const RULES: &[Rule] = &[
 
 fn unreachable(case: &Case<'_>, found: &mut Found<'_>) {
     if let Some(outage @ Outage::Unreachable) = case.view.outage() {
-        let next = "check from here: network, firewall, certificates, endpoints";
+        let all = |state| case.view.members.iter().all(|m| m.state == state);
+        let next = if all(MemberState::Refused) {
+            "nothing listens there: start etcd, or correct --endpoints"
+        } else if all(MemberState::Hung) {
+            "look at the processes: stopped? disk stuck?"
+        } else if case.view.members.len() == 1 && case.view.listed() == 0 {
+            "check network, firewall, certificates; name another endpoint"
+        } else {
+            "check from here: network, firewall, certificates, endpoints"
+        };
         found.add(Severity::Critical, None, format!("unreachable: {outage}"), next);
     }
 }
@@ -111,8 +133,10 @@ fn not_serving(case: &Case<'_>, found: &mut Found<'_>) {
             continue;
         }
         let (severity, next) = match m.state {
-            MemberState::Ok | MemberState::Connecting | MemberState::Defragmenting => continue,
-            MemberState::Slow => (Severity::Warning, "look at its disk and CPU"),
+            // Slow ones serve: a rule of their own looks at more than a moment.
+            MemberState::Ok | MemberState::Connecting | MemberState::Defragmenting | MemberState::Slow => {
+                continue;
+            }
             MemberState::Hung => (Severity::Critical, "look at the process: stopped? disk stuck?"),
             MemberState::Refused => (Severity::Critical, "start etcd there, or read why it ended"),
             MemberState::Unreachable => (Severity::Critical, "check host, network and firewall"),
@@ -127,16 +151,53 @@ fn not_serving(case: &Case<'_>, found: &mut Found<'_>) {
             MemberState::Unstarted => (Severity::Warning, "start it, or remove it: it counts for the quorum"),
             MemberState::Failing => (Severity::Critical, "read its log"),
         };
-        let names: Vec<_> = group.iter().map(|m| m.label()).collect();
-        let detail = m.detail.as_ref().map_or_else(String::new, |d| format!(": {d}"));
-        let line = format!("{} {}{detail}", names.join(", "), m.state.shown());
-        let subject = if m.id.is_none() || group.len() > 1 { Some(m.state.shown()) } else { None };
-        let f = found.add(severity, m.id.filter(|_| group.len() == 1), line, next);
-        f.key.subject = subject.map(|state| if group.len() > 1 { state.to_owned() } else { m.label() });
-        if group.len() > 1 {
-            let reason = |m: &&MemberView| m.detail.as_ref().map(|d| format!("{}: {d}", m.label()));
-            f.evidence.extend(group.iter().filter_map(reason));
+        // Some members: each its own, so that none of them comes and goes with the others. Many: one line for all.
+        if group.len() <= 3 {
+            for m in group {
+                let detail = m.detail.as_ref().map_or_else(String::new, |d| format!(": {d}"));
+                let line = format!("{} {}{detail}", m.label(), m.state.shown());
+                let f = found.add(severity, m.id, line, next);
+                f.key.subject = m.id.is_none().then(|| m.label());
+                f.evidence.extend(seen_last(case, m));
+            }
+            continue;
         }
+        let names: Vec<_> = group.iter().map(|m| m.label()).collect();
+        let line = format!("{} {}", names.join(", "), m.state.shown());
+        let f = found.add(severity, None, line, next);
+        f.key.subject = Some(m.state.shown().to_owned());
+        let reason = |m: &&MemberView| m.detail.as_ref().map(|d| format!("{}: {d}", m.label()));
+        f.evidence.extend(group.iter().filter_map(reason));
+    }
+}
+
+/// Where it was asked, and when it answered last.
+fn seen_last(case: &Case<'_>, m: &MemberView) -> Vec<String> {
+    let mut seen: Vec<String> = m.endpoint.iter().map(|e| format!("asked at {e}")).collect();
+    seen.push(m.figures_age(case.view.at).map_or_else(
+        || "it never answered since etcdtop looks".to_owned(),
+        |old| format!("it answered last {} ago", age(old)),
+    ));
+    seen
+}
+
+fn slow(case: &Case<'_>, found: &mut Found<'_>) {
+    const SPAN: Duration = Duration::from_secs(30);
+    for m in case.view.members.iter().filter(|m| m.state.serves()) {
+        let Some(ring) = m.id.and_then(|id| case.history.ring(id)) else { continue };
+        let ago = |at: jiff::Timestamp| case.view.at.duration_since(at).unsigned_abs();
+        let recent: Vec<_> =
+            ring.fine().iter().rev().take_while(|s| ago(s.at) <= SPAN).filter_map(|s| s.latency).collect();
+        let late: Vec<_> = recent.iter().filter(|l| **l > SLOW_AFTER).collect();
+        let Some(worst) = late.iter().max().filter(|_| late.len() > 1) else { continue };
+        let leads = if m.role == Role::Leader { ", the leader," } else { "" };
+        let line = format!("{}{leads} is slow: Status took up to {}", m.label(), latency(**worst));
+        let f = found.add(Severity::Warning, m.id, line, "look at its CPU and memory, then at its disk");
+        f.evidence.push(format!(
+            "{} of {} Status calls in 30 s took longer than 500 ms",
+            late.len(),
+            recent.len()
+        ));
     }
 }
 

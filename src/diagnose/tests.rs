@@ -93,11 +93,6 @@ fn each_rule_finds_what_it_is_for() {
     const MIB: u64 = 1 << 20;
     let cases = [
         ("member_not_serving", Severity::Critical, with_state(clean(), 1, MemberState::Hung, "accepts TCP")),
-        (
-            "member_not_serving",
-            Severity::Warning,
-            with_state(clean(), 1, MemberState::Slow, "Status took 900 ms"),
-        ),
         ("quorum_lost", Severity::Critical, leaderless(1)),
         ("no_leader", Severity::Critical, leaderless(2)),
         ("unreachable", Severity::Critical, leaderless(0)),

@@ -172,7 +172,9 @@ fn trouble(group: &[&MemberView]) -> String {
     };
     let names: Vec<_> = group.iter().map(|m| m.label()).collect();
     let names = names.join(", ");
-    match &m.detail {
+    // Of several, the reason of one is not that of all.
+    let detail = m.detail.as_ref().filter(|d| group.iter().all(|other| other.detail.as_ref() == Some(*d)));
+    match detail {
         Some(detail) if what.is_empty() => format!("{names}: {detail}"),
         Some(detail) => format!("{names} {what}: {detail}"),
         None => format!("{names} {what}"),

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::scrapes::{MIXIN_WINDOW, Scrapes, Window};
 use crate::model::metrics::Spread;
-use crate::model::{Bytes, ClusterView, MemberId, MemberState, RaftIndex, Revision};
+use crate::model::{Bytes, ClusterView, MemberId, MemberState, MemberView, RaftIndex, Revision};
 
 /// Figures of one member at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -230,6 +230,16 @@ impl History {
     #[must_use]
     pub fn rtt(&self, id: MemberId, to: MemberId) -> Option<Spread> {
         self.window(id, MIXIN_WINDOW)?.spread(|s| s.rtt_to(to))
+    }
+
+    /// Whether a member came back, or was started, within `span`: what its peers measured before is not of now.
+    #[must_use]
+    pub fn came_back(&self, m: &MemberView, span: Duration) -> bool {
+        let (Some(began), Some(latest)) = (self.began, self.latest) else { return false };
+        // From the start on everybody is in its state since then: that is no coming back.
+        let changed = apart(began, m.since) > Duration::from_secs(10) && apart(m.since, latest) < span;
+        let started = m.metrics.as_ref().and_then(|x| x.started_at);
+        changed || started.is_some_and(|at| apart(began, at) > Duration::ZERO && apart(at, latest) < span)
     }
 
     /// For how long there have been views.

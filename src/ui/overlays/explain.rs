@@ -66,7 +66,9 @@ fn lines(state: &State, theme: &Theme, columns: u16) -> Lines {
             indented(&mut lines, &format!("found when {}{source}", rule.when), columns, theme.dim);
             indented(&mut lines, &format!("from {}", rule.from), columns, theme.dim);
         }
-        indented(&mut lines, &next(state, f), columns, theme.accent);
+        if !f.next.is_empty() {
+            indented(&mut lines, &format!("next: {}", next(state, f)), columns, theme.accent);
+        }
         lines.push((String::new(), theme.text));
     }
     for entry in GLOSSARY.iter().filter(|e| e.topics.contains(&topic(state.screen))) {

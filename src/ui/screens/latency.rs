@@ -161,6 +161,11 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     } else {
         String::new()
     };
+    if lines.iter().all(|l| l.figures.iter().all(Option::is_none)) {
+        let why = "nothing measured: two scrapes of /metrics are needed (--metrics-interval 0 has none)";
+        canvas.text(row(foot, 1), 3, why, theme.warning);
+        return;
+    }
     let legend = format!("good below 10 ms (commit 25), warning above 500 (commit 250, peers 150){scroll}");
     canvas.text(row(foot, 1), 3, &legend, theme.dim);
 }

@@ -154,12 +154,12 @@ fn floor(state: &State) -> String {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a rate for people
 fn writes(state: &State, member: Option<&MemberView>) -> String {
     let rate = state.history.revision_rate();
-    let revisions = rate
-        .map_or_else(|| "known after 20 s".into(), |r| format!("{r:.1} revisions/s over the last minute"));
+    let revisions =
+        rate.map_or_else(|| "known after 20 s".into(), |r| format!("{r:.1} revisions/s in a minute"));
     let window = member.and_then(|m| state.history.window(m.id?, Duration::from_secs(60)));
     let received = window
         .and_then(|w| w.rate(|s| s.client_received))
-        .map_or_else(String::new, |r| format!("; its clients send {}/s", bytes(r.round() as u64)));
+        .map_or_else(String::new, |r| format!(", clients send {}/s", bytes(r.round() as u64)));
     revisions + &received
 }
 
