@@ -256,26 +256,7 @@ impl<'a> Loop<'a> {
                         this.state.say("polling has ended by an internal error: leave and start again", true);
                     } else {
                         let view = Arc::clone(&views.borrow_and_update());
-                        let before = this.state.view.cluster_id;
-                        this.take(Msg::View(view))?;
-                        // Another etcdtop may have begun something.
-                        if this.journal_read.elapsed() >= JOURNAL_EVERY
-                            && let Some(cluster) = this.state.view.cluster_id
-                        {
-                            this.journal_read = Instant::now();
-                            this.runner.read_if_changed(cluster);
-                            // Somebody else may have saved one.
-                            if this.state.screen == Screen::Snapshots
-                                || this.folder_read.elapsed() >= FOLDER_EVERY
-                            {
-                                this.folder_read = Instant::now();
-                                this.shelf.begin(Work::List);
-                            }
-                        }
-                        if let Some(cluster) = this.state.view.cluster_id.filter(|c| before != Some(*c)) {
-                            this.runner.read(cluster);
-                            this.shelf.begin(Work::List);
-                        }
+                        this.take_view(view)?;
                     }
                     this.due.get_or_insert(this.drawn + FRAME);
                 }
@@ -295,6 +276,29 @@ impl<'a> Loop<'a> {
         let views = poll.views();
         self.poll = Some(poll);
         views
+    }
+
+    /// Takes a view; looks after the journal and the folder of snapshots, which others may have written to.
+    fn take_view(&mut self, view: Arc<ClusterView>) -> Result<()> {
+        let before = self.state.view.cluster_id;
+        self.take(Msg::View(view))?;
+        // Another etcdtop may have begun something.
+        if self.journal_read.elapsed() >= JOURNAL_EVERY
+            && let Some(cluster) = self.state.view.cluster_id
+        {
+            self.journal_read = Instant::now();
+            self.runner.read_if_changed(cluster);
+            // Somebody else may have saved one.
+            if self.state.screen == Screen::Snapshots || self.folder_read.elapsed() >= FOLDER_EVERY {
+                self.folder_read = Instant::now();
+                self.shelf.begin(Work::List);
+            }
+        }
+        if let Some(cluster) = self.state.view.cluster_id.filter(|c| before != Some(*c)) {
+            self.runner.read(cluster);
+            self.shelf.begin(Work::List);
+        }
+        Ok(())
     }
 
     /// Compares the members' data beside the loop.
