@@ -153,7 +153,9 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
             heat::draw(state, canvas, room, line.m, measure);
         }
     }
-    let foot = below(inner, 1 + body.height);
+    // The axis stands below the last row, wherever that is.
+    let shown = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_sub(first).min(body.height);
+    let foot = below(inner, 1 + shown);
     axis(canvas, row(foot, 0), cells);
     let hidden = lines.len().saturating_sub(usize::from(first + body.height));
     let scroll = if hidden > 0 || first > 0 {

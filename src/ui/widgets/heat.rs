@@ -15,8 +15,8 @@ use crate::ui::theme::Theme;
 
 /// What a cell stands for: the usual pace of scrapes.
 pub(in crate::ui) const STEP: Duration = Duration::from_secs(5);
-/// A round trip is observed twice a minute: it stands until the next one.
-const RTT_STANDS: Duration = Duration::from_secs(34);
+/// A round trip is observed twice a minute, and seen with the scrape after that: it stands until the next one.
+const RTT_STANDS: Duration = Duration::from_secs(40);
 /// The window of what is "now".
 pub(in crate::ui) const NOW: Duration = Duration::from_secs(60);
 
