@@ -66,6 +66,7 @@ fn take_view(state: &mut State, view: Arc<ClusterView>) {
     };
     let findings = state.damper.settle(diagnose::findings(&case), &view);
     let verdict = judge(&view, &findings);
+    state.full_in = diagnose::forecast::full_in(&view, &state.history);
     for event in between(&state.view, &view, (&state.verdict, &verdict)) {
         remember(state, event);
     }

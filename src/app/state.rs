@@ -133,6 +133,7 @@ pub struct Live {
     verdict: Verdict,
     history: History,
     pings: BTreeMap<MemberId, Duration>,
+    full_in: Option<Duration>,
     now: Timestamp,
 }
 
@@ -144,6 +145,7 @@ impl Live {
             verdict: state.verdict.clone(),
             history: state.history.clone(),
             pings: state.pings.clone(),
+            full_in: state.full_in,
             now: state.now,
         }
     }
@@ -155,6 +157,7 @@ impl Live {
         std::mem::swap(&mut self.verdict, &mut state.verdict);
         std::mem::swap(&mut self.history, &mut state.history);
         std::mem::swap(&mut self.pings, &mut state.pings);
+        std::mem::swap(&mut self.full_in, &mut state.full_in);
         std::mem::swap(&mut self.now, &mut state.now);
     }
 }
@@ -176,6 +179,8 @@ pub struct State {
     pub live: Option<Box<Live>>,
     /// What keeps findings from flapping.
     pub damper: Damper,
+    /// When the first file reaches its quota, where that can be said with some confidence.
+    pub full_in: Option<Duration>,
     /// The last comparison of the members' data.
     pub hashes: Option<Comparison>,
     /// One is being made.
@@ -246,6 +251,7 @@ impl State {
             verdict,
             live: None,
             damper: Damper::default(),
+            full_in: None,
             hashes: None,
             comparing: false,
             recent: BTreeMap::new(),

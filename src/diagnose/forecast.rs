@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::model::units::{age, bytes};
-use crate::model::{Bytes, MemberView};
-use crate::poll::history::{Ring, Sample};
+use crate::model::{Bytes, ClusterView, MemberView};
+use crate::poll::history::{History, Ring, Sample};
 
 /// Less history than this gives no forecast.
 pub const ENOUGH: Duration = Duration::from_secs(10 * 60);
@@ -87,6 +87,17 @@ pub fn of_member(m: &MemberView, ring: &Ring) -> Outlooks {
         quota.map_or(Outlook::Unknown, |q| outlook(ring, q, figure))
     };
     Outlooks { db_size: of(&|s| s.db_size), in_use: of(&|s| s.in_use) }
+}
+
+/// When the first file of a cluster reaches its quota: only what can be said with some confidence, and nothing further
+/// away than anybody plans for.
+#[must_use]
+pub fn full_in(view: &ClusterView, history: &History) -> Option<Duration> {
+    let of = |m: &MemberView| match of_member(m, history.ring(m.id?)?).db_size {
+        Outlook::Grows(f) if f.confidence > Confidence::Low => Some(f.full_in),
+        _ => None,
+    };
+    view.members.iter().filter_map(of).min().filter(|left| *left < Duration::from_secs(90 * 86_400))
 }
 
 #[allow(clippy::cast_precision_loss)] // sizes in a forecast

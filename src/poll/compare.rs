@@ -9,7 +9,7 @@ use crate::etcd::{Connection, Dialer};
 use crate::model::hashes::{Comparison, HashAnswer};
 use crate::model::{ClusterView, Endpoint, MemberId, MemberView, Revision, Role};
 
-/// How long a member may read its keys. It took 4 s for a million keys and 280 MB of values.
+/// How long a member may read its keys: 0.1 s was seen for 120,000 small ones; large stores on slow disks take their time.
 const LIMIT: Duration = Duration::from_secs(120);
 /// How long a member may take for its `Status`.
 const STATUS_LIMIT: Duration = Duration::from_secs(3);

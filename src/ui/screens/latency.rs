@@ -6,6 +6,7 @@ use ratatui::style::Style;
 use super::nothing_shown;
 use crate::app::{ActionId, State};
 use crate::model::MemberView;
+use crate::model::metrics::{Method, Spread};
 use crate::model::units::{age, latency};
 use crate::poll::scrapes::MIXIN_WINDOW;
 use crate::ui::canvas::{Canvas, below, pad, row};
@@ -52,35 +53,41 @@ fn lines<'a>(state: &'a State, canvas: &Canvas<'_>) -> Vec<Line<'a>> {
             ];
             lines.push(Line { member: index, first: i == 0, what, measure: Some(measure), figures, m });
         }
-        lines.extend(slowest_methods(state, canvas, index, m));
+        lines.extend(slowest_methods(state, m).into_iter().map(|told| method_line(canvas, index, m, told)));
     }
     lines
 }
 
-/// The methods that take longest, where the member tells (`--metrics=extensive`).
-fn slowest_methods<'a>(state: &State, canvas: &Canvas<'_>, index: usize, m: &'a MemberView) -> Vec<Line<'a>> {
+/// The two methods that take longest, where the member tells (`--metrics=extensive`).
+fn slowest_methods<'a>(state: &'a State, m: &MemberView) -> Vec<(&'a Method, Spread)> {
     let Some(window) = m.id.and_then(|id| state.history.window(id, MIXIN_WINDOW)) else { return Vec::new() };
-    let Some(newest) = window.newest() else { return Vec::new() };
-    let mut methods: Vec<_> = newest
-        .methods
+    let told = window.newest().map_or(&[][..], |newest| &newest.methods);
+    let mut methods: Vec<_> = told
         .iter()
         .filter(|(method, _)| !method.0.ends_with("/Defragment"))
         .filter_map(|(method, _)| Some((method, window.spread(|s| s.calls(method)?.handling.as_ref())?)))
         .collect();
     methods.sort_by_key(|(_, spread)| std::cmp::Reverse(spread.p99));
+    methods.truncate(2);
+    methods
+}
+
+fn method_line<'a>(
+    canvas: &Canvas<'_>,
+    member: usize,
+    m: &'a MemberView,
+    (method, spread): (&Method, Spread),
+) -> Line<'a> {
     let theme = canvas.theme;
-    let line = |(method, spread): (&crate::model::metrics::Method, crate::model::metrics::Spread)| {
-        let slow = if spread.p99.as_millis() > 150 { theme.bad } else { theme.text };
-        Line {
-            member: index,
-            first: false,
-            what: method.0.to_string(),
-            measure: None,
-            figures: [None, Some((latency(spread.p50), theme.text)), Some((latency(spread.p99), slow))],
-            m,
-        }
-    };
-    methods.into_iter().take(2).map(line).collect()
+    let slow = if spread.p99.as_millis() > 150 { theme.bad } else { theme.text };
+    Line {
+        member,
+        first: false,
+        what: method.0.to_string(),
+        measure: None,
+        figures: [None, Some((latency(spread.p50), theme.text)), Some((latency(spread.p99), slow))],
+        m,
+    }
 }
 
 /// How many lines do not fit.
@@ -88,20 +95,10 @@ pub(super) fn most_scroll(state: &State, area: Rect) -> u16 {
     let per_member = |i: &usize| {
         let m = &state.view.members[*i];
         2 + state.view.members.iter().filter(|p| p.listed && p.id != m.id && p.id.is_some()).count()
-            + methods(state, m)
+            + slowest_methods(state, m).len()
     };
     let lines: usize = state.rows().iter().map(per_member).sum();
     u16::try_from(lines).unwrap_or(u16::MAX).saturating_sub(area.height.saturating_sub(HEAD + FOOT))
-}
-
-fn methods(state: &State, m: &MemberView) -> usize {
-    let told = m.id.and_then(|id| state.history.window(id, MIXIN_WINDOW)).and_then(|w| {
-        let newest = w.newest()?;
-        let observed = |method| w.spread(|s| s.calls(method)?.handling.as_ref()).is_some();
-        let shown = newest.methods.iter().map(|(method, _)| method).filter(|m| !m.0.ends_with("/Defragment"));
-        Some(shown.filter(|m| observed(m)).count())
-    });
-    told.unwrap_or(0).min(2)
 }
 
 /// Heading and head of the table; axis of time.

@@ -91,7 +91,15 @@ fn latencies(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         for (i, (what, measure)) in (0_u16..).zip(measures) {
             let x = names + 4 + i * block;
             canvas.text(line, x, what, theme.dim);
-            let Some(measure) = measure else { continue };
+            let Some(measure) = measure else {
+                canvas.text(
+                    line,
+                    x + 7,
+                    &pad(canvas.glyphs.dash, 7, true, canvas.glyphs.ellipsis),
+                    theme.dim,
+                );
+                continue;
+            };
             let figure = measure.spread(state, m, NOW).map(|s| s.p99);
             let (text, style) = figure.map_or_else(
                 || (canvas.glyphs.dash.to_owned(), theme.dim),

@@ -6,7 +6,6 @@ use ratatui::layout::Rect;
 
 use crate::app::State;
 use crate::app::update::AGE_STEP;
-use crate::diagnose::forecast::{self, Confidence, Outlook};
 use crate::model::Outage;
 use crate::model::units::{age, grouped, percent};
 use crate::ui::canvas::{Canvas, row, width, wrap};
@@ -105,7 +104,7 @@ fn facts(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         facts.push("no leader".into());
     }
     if let Some((size, quota)) = view.fullest() {
-        let full = full_in(state).map_or_else(String::new, |left| format!(", full in ~{left}"));
+        let full = state.full_in.map_or_else(String::new, |left| format!(", full in ~{}", age(left)));
         facts.push(format!("db {size} of {quota} ({}){full}", percent(size.share_of(quota))));
     }
     if let Some(snapshot) = last_snapshot(state) {
@@ -139,18 +138,6 @@ fn facts(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         }
         x = canvas.text(area, x, fact, theme.dim);
     }
-}
-
-/// When the first file reaches its quota, where that can be said with some confidence.
-fn full_in(state: &State) -> Option<String> {
-    let told = state.view.members.iter().filter_map(|m| {
-        match forecast::of_member(m, state.history.ring(m.id?)?).db_size {
-            Outlook::Grows(f) if f.confidence > Confidence::Low => Some(f.full_in),
-            _ => None,
-        }
-    });
-    // Nobody plans for what is further away.
-    told.min().filter(|left| *left < Duration::from_secs(90 * 86_400)).map(age)
 }
 
 /// `last snapshot 6 h ago, verified`: of this cluster, in the folder; none while nobody knows.
