@@ -93,63 +93,49 @@ const fn ms(n: u64) -> Duration {
 
 const GIB: u64 = 1 << 30;
 
+/// With a quota that is never reached and without the durations of requests.
+const fn scenario(name: &'static str, what: &'static str, trouble: Trouble) -> Scenario {
+    Scenario { name, what, trouble, extensive: false, quota: Bytes(8 * GIB) }
+}
+
 const SCENARIOS: &[Scenario] = &[
+    scenario("healthy", "nothing is wrong", Trouble::None),
     Scenario {
-        name: "healthy",
-        what: "nothing is wrong",
-        trouble: Trouble::None,
-        extensive: false,
-        quota: Bytes(8 * GIB),
-    },
-    Scenario {
-        name: "slow-disk",
-        what: "every twentieth fdatasync of a thread of a follower takes 0.6 s longer",
-        trouble: Trouble::Disk(ms(600)),
         extensive: true,
-        quota: Bytes(8 * GIB),
+        ..scenario(
+            "slow-disk",
+            "every twentieth fdatasync of a thread of a follower takes 0.6 s longer",
+            Trouble::Disk(ms(600)),
+        )
     },
     Scenario {
-        name: "slower-disk",
-        what: "every twentieth fdatasync of a thread of a follower takes 1.6 s longer",
-        trouble: Trouble::Disk(ms(1_600)),
         extensive: true,
-        quota: Bytes(8 * GIB),
+        ..scenario(
+            "slower-disk",
+            "every twentieth fdatasync of a thread of a follower takes 1.6 s longer",
+            Trouble::Disk(ms(1_600)),
+        )
     },
+    scenario(
+        "slow-link",
+        "a proxy in front of a follower's peer url holds back each direction for 110 ms",
+        Trouble::Distance(ms(110)),
+    ),
     Scenario {
-        name: "slow-link",
-        what: "a proxy in front of a follower's peer url holds back each direction for 110 ms",
-        trouble: Trouble::Distance(ms(110)),
-        extensive: false,
-        quota: Bytes(8 * GIB),
-    },
-    Scenario {
-        name: "failing",
-        what: "a quota of 256 MiB is used up, then more than half is deleted and compacted away; puts are refused from then on",
-        trouble: Trouble::Fill,
-        extensive: false,
         quota: Bytes(256 << 20),
+        ..scenario(
+            "failing",
+            "a quota of 256 MiB is used up, then more than half is deleted and compacted away; puts are refused from then on",
+            Trouble::Fill,
+        )
     },
-    Scenario {
-        name: "churn",
-        what: "the leader hands over to the next member every 40 s",
-        trouble: Trouble::Churn,
-        extensive: false,
-        quota: Bytes(8 * GIB),
-    },
-    Scenario {
-        name: "restart",
-        what: "a follower is killed and started again 50 s later: its counters begin anew",
-        trouble: Trouble::Restart,
-        extensive: false,
-        quota: Bytes(8 * GIB),
-    },
-    Scenario {
-        name: "no-quorum",
-        what: "both followers are killed and stay away",
-        trouble: Trouble::NoQuorum,
-        extensive: false,
-        quota: Bytes(8 * GIB),
-    },
+    scenario("churn", "the leader hands over to the next member every 40 s", Trouble::Churn),
+    scenario(
+        "restart",
+        "a follower is killed and started again 50 s later: its counters begin anew",
+        Trouble::Restart,
+    ),
+    scenario("no-quorum", "both followers are killed and stay away", Trouble::NoQuorum),
 ];
 
 /// One member's answer, or that there was none.
