@@ -4,6 +4,9 @@ CARGO ?= cargo
 # MSRV; keep in step with rust-version in Cargo.toml.
 RUST_NEEDED := 1.88
 
+# Where cargo builds.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
 .DEFAULT_GOAL := help
 .PHONY: soak bench-roll help demo run build test check bench screenshots fetch rust clean
 
@@ -13,10 +16,10 @@ help: ## this list
 demo: rust ## a real 3-member cluster on this machine with a Kubernetes-like load, and the dashboard on it
 	@scripts/fetch-tools demo
 	@export PROTOC="$$(scripts/fetch-tools --protoc-path)"; $(CARGO) build --release --locked
-	@target/release/etcdtop lab --members 3 --load kubernetes
+	@$(TARGET)/release/etcdtop lab --members 3 --load kubernetes
 
 run: build ## the dashboard; ARGS="--endpoints ..." are passed on
-	@target/release/etcdtop $(ARGS)
+	@$(TARGET)/release/etcdtop $(ARGS)
 
 build: rust ## the release program
 	@export PROTOC="$$(scripts/fetch-tools --protoc-path)"; $(CARGO) build --release --locked
@@ -35,24 +38,24 @@ check: rust ## formatting, lints, then every test
 bench: build ## whole-program measurements beside htop, in one run
 	@scripts/fetch-tools demo
 	@export PROTOC="$$(scripts/fetch-tools --protoc-path)"; $(CARGO) build --release --locked --example bench --example roll --example snapshot
-	@target/release/examples/bench
-	@target/release/examples/roll --overhead
-	@target/release/examples/snapshot
+	@$(TARGET)/release/examples/bench
+	@$(TARGET)/release/examples/roll --overhead
+	@$(TARGET)/release/examples/snapshot
 
 bench-roll: build ## a rolling defragmentation of 1 GiB files beside etcdctl's, under writers
 	@scripts/fetch-tools demo
 	@export PROTOC="$$(scripts/fetch-tools --protoc-path)"; $(CARGO) build --release --locked --example roll
-	@target/release/examples/roll
+	@$(TARGET)/release/examples/roll
 
 soak: build ## healthy clusters of every version for 20 minutes: nothing above a note may be found
 	@scripts/fetch-tools all
 	@export PROTOC="$$(scripts/fetch-tools --protoc-path)"; $(CARGO) build --release --locked --example soak
-	@target/release/examples/soak
+	@$(TARGET)/release/examples/soak
 
 screenshots: build ## screenshots/ anew, from real runs (SVG; PNG too where rsvg-convert is installed)
 	@scripts/fetch-tools demo
 	@export PROTOC="$$(scripts/fetch-tools --protoc-path)"; $(CARGO) build --release --locked --example screenshots
-	@target/release/examples/screenshots screenshots
+	@$(TARGET)/release/examples/screenshots screenshots
 	@if command -v rsvg-convert >/dev/null; then for f in screenshots/*.svg; do rsvg-convert "$$f" -o "$${f%.svg}.png"; done; fi
 
 fetch: ## protoc, etcd 3.4 to 3.7 and the evaluator of the mixin into the cache
