@@ -1,6 +1,7 @@
 //! Plain data and pure functions: what a cluster is and what can be concluded from it. No I/O.
 
 pub mod cluster;
+pub mod coach;
 pub mod endpoint;
 pub mod event;
 pub mod finding;
