@@ -7,10 +7,16 @@ use etcdtop::lab;
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
-    if args.next().is_some_and(|first| first == lab::MEMBER_ARGUMENT) {
-        let error = lab::member_main(args);
-        eprintln!("etcdtop: cannot become a lab member: {error}");
-        return ExitCode::FAILURE;
+    match args.next() {
+        Some(first) if first == lab::MEMBER_ARGUMENT => {
+            let error = lab::member_main(args);
+            eprintln!("etcdtop: cannot become a lab member: {error}");
+            return ExitCode::FAILURE;
+        }
+        Some(first) if first == lab::JANITOR_ARGUMENT => {
+            return lab::janitor_main(args).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+        }
+        _ => {}
     }
     let cli = Cli::read();
     match cli::run(&cli) {

@@ -3,13 +3,18 @@
 use clap::{Args, ValueEnum};
 use color_eyre::Result;
 use color_eyre::eyre::{Context, eyre};
+use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::Cli;
-use super::connect::settings;
+use super::connect::{output, settings};
 use super::dashboard::{self, Opening};
 use super::exit::Exit;
+use super::lab_check;
+use super::table::table;
+use crate::config::OutputFormat;
 use crate::etcd::Dialer;
+use crate::lab::scenario::{MYSTERY, TABLE};
 use crate::lab::{Cluster, Load, LoadKind, Spec};
 use crate::model::Bytes;
 use crate::poll;
@@ -17,6 +22,20 @@ use crate::poll;
 /// What cluster to start.
 #[derive(Args, Debug)]
 pub struct LabArgs {
+    /// A scenario, or `mystery` [default: a healthy cluster to try things on]
+    scenario: Option<String>,
+    /// Every scenario, and what one learns in it
+    #[arg(long, conflicts_with_all = ["scenario", "check"])]
+    list: bool,
+    /// Run the scenario, or all of them, without a screen: the right answer must solve it, a wrong one must not
+    #[arg(long)]
+    check: bool,
+    /// With --check: how many at the same time
+    #[arg(long, default_value_t = 2, value_name = "N", requires = "check")]
+    jobs: usize,
+    /// Who plays which part, and which scenario is the mystery, follow from this [default: drawn anew]
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
     /// How many members, 1 to 9
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
     members: u8,
@@ -78,15 +97,37 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
             "{flag} names a cluster, but a lab starts its own: leave it out, or run etcdtop without `lab`"
         ));
     }
+    if args.list {
+        print!("{}", list());
+        return Ok(Exit::Done);
+    }
+    let settings = settings(cli)?;
+    let launcher = std::env::current_exe().wrap_err("cannot tell where etcdtop itself is")?;
+    if args.check {
+        let wanted = lab_check::Wanted {
+            scenario: args.scenario.as_deref(),
+            version: args.etcd_version.clone(),
+            jobs: args.jobs,
+            json: output(&settings) != OutputFormat::Table,
+            seed: args.seed.unwrap_or_else(draw),
+            launcher,
+        };
+        return dashboard::runtime()?.block_on(async {
+            let mut interrupted = Interrupts::new()?;
+            tokio::select! {
+                exit = lab_check::run(&wanted) => exit,
+                number = interrupted.next() => Ok(Exit::Signal(number)),
+            }
+        });
+    }
     if !args.no_dashboard {
         dashboard::need_terminal()?;
     }
-    let settings = settings(cli)?;
     let spec = Spec {
         members: args.members.into(),
         version: args.etcd_version.clone(),
         quota: args.quota.map(Bytes),
-        launcher: Some(std::env::current_exe().wrap_err("cannot tell where etcdtop itself is")?),
+        launcher: Some(launcher),
         ..Spec::default()
     };
     let runtime = dashboard::runtime()?;
@@ -136,6 +177,24 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
     }
     // Ctrl-C is how one ends a lab without dashboard.
     exit.map(|e| if args.no_dashboard { Exit::Done } else { e })
+}
+
+/// Every scenario, and what one learns in it.
+fn list() -> String {
+    let row =
+        |name: &str, title: &str, teaches: &str| vec![name.to_owned(), title.to_owned(), teaches.to_owned()];
+    let mut rows: Vec<_> = TABLE.iter().map(|s| row(s.name, s.title, s.teaches)).collect();
+    rows.push(row(
+        MYSTERY,
+        "Mystery drill",
+        "one of those, and nobody tells which: find out, mend it, against the clock",
+    ));
+    table(&["SCENARIO", "TITLE", "TEACHES"], &rows, &[])
+}
+
+/// A number that nobody knows before.
+fn draw() -> u64 {
+    u64::from(Timestamp::now().subsec_nanosecond().unsigned_abs()) / 7
 }
 
 fn announce(cluster: &Cluster) {

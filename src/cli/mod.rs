@@ -11,6 +11,7 @@ mod folder;
 mod health;
 mod inspect;
 mod lab;
+mod lab_check;
 mod launch;
 mod logging;
 mod operate;

@@ -257,6 +257,10 @@ impl Connection {
         self.client.kv_client()
     }
 
+    pub(super) fn watch(&self) -> etcd_client::WatchClient {
+        self.client.watch_client()
+    }
+
     pub(super) fn maintenance(&self) -> etcd_client::MaintenanceClient {
         self.client.maintenance_client()
     }

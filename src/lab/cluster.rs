@@ -1,5 +1,7 @@
 //! Members as processes: start, stop, kill, restart; nothing left behind.
 
+mod changes;
+
 use std::fs::{self, File};
 use std::io;
 use std::net::TcpListener;
@@ -8,12 +10,12 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tempfile::TempDir;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
 use super::binaries::{Binaries, BinariesError};
-use super::{process, scratch};
+use super::process;
+use super::scratch::Scratch;
 use crate::etcd::{Access, Dialer, Fault, TlsFiles};
 use crate::model::{Bytes, Endpoint};
 
@@ -60,6 +62,8 @@ pub struct Tls {
     pub key: PathBuf,
     /// Whether clients must show a certificate.
     pub client_auth: bool,
+    /// Certificates and keys of the members' own instead, by index.
+    pub own: Vec<(PathBuf, PathBuf)>,
 }
 
 /// What cluster to start.
@@ -107,7 +111,7 @@ pub struct Cluster {
     access: Access,
     launcher: Option<PathBuf>,
     // Last: the folder goes when the members have.
-    folder: TempDir,
+    folder: Scratch,
 }
 
 /// `--initial-cluster-token` of every lab.
@@ -159,7 +163,8 @@ impl Cluster {
             Some(binaries) => binaries.clone(),
             None => Binaries::find(spec.version.as_deref())?,
         };
-        let folder = scratch::create().map_err(failed("cannot make a scratch folder"))?;
+        let folder =
+            Scratch::create(spec.launcher.as_deref()).map_err(failed("cannot make a scratch folder"))?;
         let tls = spec.tls.clone();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let ports = free_ports(count * 2).map_err(failed("cannot find free ports"))?;
@@ -194,8 +199,9 @@ impl Cluster {
             ];
             args.extend(spec.quota.map(|q| format!("--quota-backend-bytes={}", q.0)));
             if let Some(tls) = &tls {
-                args.push(format!("--cert-file={}", tls.cert.display()));
-                args.push(format!("--key-file={}", tls.key.display()));
+                let (cert, key) = tls.own.get(i).map_or((&tls.cert, &tls.key), |(cert, key)| (cert, key));
+                args.push(format!("--cert-file={}", cert.display()));
+                args.push(format!("--key-file={}", key.display()));
                 if tls.client_auth {
                     args.push("--client-cert-auth=true".into());
                     args.push(format!("--trusted-ca-file={}", tls.ca.display()));
@@ -262,8 +268,7 @@ impl Cluster {
     /// Keeps the scratch folder after the end, and says where it is.
     #[must_use]
     pub fn keep_folder(&mut self) -> PathBuf {
-        self.folder.disable_cleanup(true);
-        super::scratch::disown(self.folder.path());
+        self.folder.keep();
         self.folder.path().to_owned()
     }
 
@@ -424,7 +429,7 @@ static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0)
 
 /// Free loopback ports, all held at the same time so that none is given twice, below the range that the kernel
 /// hands to outgoing connections: from there a port could be taken again before the member binds it.
-fn free_ports(count: usize) -> io::Result<Vec<u16>> {
+pub(super) fn free_ports(count: usize) -> io::Result<Vec<u16>> {
     let mut held = Vec::with_capacity(count);
     let mut ports = Vec::with_capacity(count);
     let lowest_ephemeral = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")

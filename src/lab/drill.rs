@@ -87,8 +87,7 @@ pub async fn drill(
             command.arg("--skip-hash-check=true");
         }
         match process::run(command).await {
-            Ok((ended, _)) if ended.success() => Ok(()),
-            Ok((_, errors)) => Err(errors.lines().last().unwrap_or("no reason given").to_owned()),
+            Ok(ended) => ended.output().map(drop),
             Err(e) => Err(e.to_string()),
         }
     };

@@ -92,6 +92,11 @@ impl Drop for Load {
     }
 }
 
+/// The right to change the lab's own cluster, and no other: there is no way from here to one that somebody configured.
+pub(super) const fn permit() -> Permit {
+    Permit::of_a_lab()
+}
+
 /// Keys and values in an endless, repeatable order.
 struct Source {
     kind: LoadKind,
@@ -102,7 +107,7 @@ struct Source {
 
 impl Source {
     const fn new(kind: LoadKind) -> Self {
-        Self { kind, random: 0x9e37_79b9_7f4a_7c15, step: 0, permit: Permit::of_a_lab() }
+        Self { kind, random: 0x9e37_79b9_7f4a_7c15, step: 0, permit: permit() }
     }
 
     /// xorshift64: good enough to spread keys and sizes, and the same in every run.

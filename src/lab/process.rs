@@ -71,23 +71,46 @@ impl Drop for Awaited {
     }
 }
 
-/// Runs a program that tells little to its end; how it ended, and what it wrote as errors.
-pub(super) async fn run(mut command: Command) -> io::Result<(ExitStatus, String)> {
+/// How a program ended, and what it wrote.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) status: ExitStatus,
+    pub(super) output: String,
+    pub(super) errors: String,
+}
+
+impl Ended {
+    /// Its output; or the last thing that it complained about.
+    pub(super) fn output(self) -> Result<String, String> {
+        if self.status.success() {
+            return Ok(self.output);
+        }
+        let last = self.errors.lines().rev().find(|l| !l.trim().is_empty());
+        Err(last.unwrap_or("no reason given").to_owned())
+    }
+}
+
+/// Runs a program that tells little to its end.
+pub(super) async fn run(mut command: Command) -> io::Result<Ended> {
+    // Pipes that nobody reads while it runs could fill up.
+    let (mut output, mut errors) = (tempfile::tempfile()?, tempfile::tempfile()?);
     // Ctrl-C in the terminal is meant for etcdtop.
-    // A pipe that nobody reads while it runs could fill up.
-    let mut told = tempfile::tempfile()?;
-    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(told.try_clone()?);
+    command.process_group(0).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(errors.try_clone()?);
     let mut child = Awaited(spawn(command)?);
-    let ended = loop {
-        if let Some(ended) = child.0.try_wait()? {
-            break ended;
+    let status = loop {
+        if let Some(status) = child.0.try_wait()? {
+            break status;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    let mut errors = Vec::new();
-    told.rewind()?;
-    told.read_to_end(&mut errors)?;
-    Ok((ended, String::from_utf8_lossy(&errors).into_owned()))
+    Ok(Ended { status, output: written(&mut output)?, errors: written(&mut errors)? })
+}
+
+fn written(file: &mut std::fs::File) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Sends a signal to a child that has not been reaped.

@@ -6,22 +6,47 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::janitor::Janitor;
+
 const PREFIX: &str = "etcdtop-lab-";
 const OWNER: &str = "owner";
 
-/// A fresh folder below the system's temporary folder, marked with the process that owns it.
-pub(super) fn create() -> io::Result<TempDir> {
-    remove_stale(&std::env::temp_dir());
-    let dir = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
-    let pid = std::process::id();
-    fs::write(dir.path().join(OWNER), format!("{pid} {}", start_time(pid).unwrap_or_default()))?;
-    Ok(dir)
+/// A folder that goes with the lab, also when the lab is killed.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    dir: TempDir,
+    // After the folder: then there is nothing left to look after.
+    _janitor: Option<Janitor>,
 }
 
-/// From now on the folder is nobody's, and no later lab removes it.
-pub(super) fn disown(folder: &Path) {
-    // Without the mark it stays; if that cannot be removed it goes with the next lab.
-    let _ = fs::remove_file(folder.join(OWNER));
+impl Scratch {
+    /// A fresh one below the system's temporary folder, marked with the process that owns it. `launcher` is this program;
+    /// without it nobody looks after the folder when we are killed, but the next lab.
+    pub(super) fn create(launcher: Option<&Path>) -> io::Result<Self> {
+        remove_stale(&std::env::temp_dir());
+        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
+        let pid = std::process::id();
+        fs::write(dir.path().join(OWNER), format!("{pid} {}", start_time(pid).unwrap_or_default()))?;
+        let janitor = launcher.map(|launcher| Janitor::of(dir.path(), launcher)).transpose()?;
+        Ok(Self { dir, _janitor: janitor })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// From now on the folder is nobody's: it stays, and no later lab removes it.
+    pub(super) fn keep(&mut self) {
+        self.dir.disable_cleanup(true);
+        // Without the mark it stays; if that cannot be removed it goes with the next lab.
+        let _ = fs::remove_file(self.dir.path().join(OWNER));
+    }
+}
+
+/// Whether it still is somebody's lab, and not gone or kept.
+pub(super) fn is_owned(folder: &Path) -> bool {
+    folder.join(OWNER).is_file()
 }
 
 /// Removes folders whose owner is gone: it was killed and could not clean up.

@@ -380,7 +380,13 @@ async fn a_learner_and_mixed_versions() {
 async fn a_certificate_that_expires_soon() {
     let certs = Certs::new();
     let pair = certs.issue_for("soon", &["localhost", "127.0.0.1"], Duration::from_secs(5 * 86_400));
-    let tls = etcdtop::lab::Tls { ca: certs.ca(), cert: pair.cert, key: pair.key, client_auth: false };
+    let tls = etcdtop::lab::Tls {
+        ca: certs.ca(),
+        cert: pair.cert,
+        key: pair.key,
+        client_auth: false,
+        own: Vec::new(),
+    };
     let spec = Spec { version: Some("3.6".into()), members: 1, tls: Some(tls), ..Spec::default() };
     let cluster = TestCluster::start(spec).await;
     let mut doctor = doctor(&cluster);
