@@ -9,6 +9,7 @@ use std::time::Duration;
 use color_eyre::Result;
 use color_eyre::eyre::eyre;
 use futures_util::StreamExt;
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -158,6 +159,8 @@ struct Player {
     coach: watch::Receiver<CoachView>,
     poll: Poll,
     dialer: Dialer,
+    /// Steps whose goals were waited for.
+    reached: usize,
 }
 
 impl Player {
@@ -174,7 +177,7 @@ impl Player {
         });
         session.follow(poll.views());
         let coach = session.coach();
-        let mut this = Self { session, coach, poll, dialer };
+        let mut this = Self { session, coach, poll, dialer, reached: 0 };
         this.until("the symptom shows", |c| !matches!(c.stand, Stand::Prepares(_))).await?;
         Ok(this)
     }
@@ -231,9 +234,10 @@ impl Player {
         let id = |who: Who| cast.id(who, &view).ok_or_else(|| format!("{} is no member", cast.name(who)));
         let request = match step {
             Move::Reach => {
-                let step = self.coach.borrow().step;
-                let reached = |c: &CoachView| c.step > step || !matches!(c.stand, Stand::Runs);
-                return self.until("the goal of the step is reached", reached).await.map(drop);
+                self.reached += 1;
+                let steps = self.reached;
+                let reached = |c: &CoachView| c.step > steps || !matches!(c.stand, Stand::Runs);
+                return self.until(&format!("the goal of step {steps} is reached"), reached).await.map(drop);
             }
             Move::Act(act) => {
                 let choice =
@@ -272,7 +276,9 @@ impl Player {
     /// As the dashboard does it when a plan is confirmed.
     async fn carry_out(&mut self, request: &Request) -> Result<(), String> {
         let mut handle = self.poll.handle();
-        let view = handle.look(true, Duration::from_secs(3), |_| true).await;
+        // What was done just before has to be seen in it.
+        let asked = Timestamp::now();
+        let view = handle.look(true, Duration::from_secs(3), |view| view.at > asked).await;
         let view = view.unwrap_or_else(|| Arc::clone(&handle.view()));
         let folder = self.session.snapshots();
         let place = tokio::task::spawn_blocking(move || snapshot::place(&folder)).await.ok();
@@ -311,7 +317,8 @@ fn telling(coach: &CoachView) -> String {
         Stand::Solved => "solved".into(),
         Stand::Lost(why) => format!("lost: {why}"),
     };
-    let last = coach.changed.last().map(|c| c.line.clone());
+    let recent: Vec<_> = coach.changed.iter().rev().take(4).rev().map(|c| c.line.as_str()).collect();
+    let last = (!recent.is_empty()).then(|| recent.join(", then "));
     let missing = coach.missing.as_ref().map(|m| format!("missing: {m}"));
     let mistakes = coach.mistakes.iter().map(|m| format!("mistake: {m}"));
     let parts: Vec<_> = [stand]

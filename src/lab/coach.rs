@@ -134,7 +134,7 @@ impl Coach {
     /// It is done, or was refused.
     pub fn done(&mut self, act: Act, outcome: Result<String, String>, at: Timestamp) {
         self.doing = None;
-        self.ledger.acts.push((act, outcome.is_ok()));
+        self.ledger.acts.push((act, outcome.is_ok(), at));
         if act == Act::LoseEverything && outcome.is_ok() {
             self.ledger.lost_at = self.now.as_ref().and_then(|v| v.revision);
             self.ledger.kept_then = self.around.kept.first().copied();
@@ -172,16 +172,16 @@ impl Coach {
         if !self.caused {
             return;
         }
-        let mut ledger = Ledger::default();
-        ledger.view(view, &self.around.felt);
-        self.ledger = ledger;
+        self.ledger.view(view, &self.around.felt);
         let Some(seen) = self.seen(view, view) else { return };
         match (self.scenario.shows)(&seen) {
             Ok(()) => {
                 self.stand = Stand::Runs;
+                self.ledger.begin();
                 self.start = Some(Arc::clone(view));
                 self.step_start = Some(Arc::clone(view));
                 self.missing = None;
+                // What led to the symptom is for the learner to find out.
                 self.changed.clear();
             }
             Err(missing) => self.missing = Some(missing),

@@ -122,13 +122,6 @@ impl Host {
             frozen: BTreeSet::new(),
             added: None,
         };
-        if let Some(links) = &this.links {
-            let mut ids = Vec::new();
-            for index in 0..setting.members {
-                ids.push(this.id_of(index).await.map_err(LabError::Restore)?);
-            }
-            links.know(ids);
-        }
         this.begin(setting);
         Ok(this)
     }
@@ -251,11 +244,13 @@ impl Host {
             }
             Cause::Wipe(who) => self.cluster.wipe(self.cast.index(who)).map_err(|e| e.to_string()),
             Cause::Isolate(who) => {
-                self.links()?.isolate(self.cast.index(who));
+                let index = self.cast.index(who);
+                self.links()?.isolate(index, self.id_of(index).await?);
                 Ok(())
             }
             Cause::Slow(who, pause) => {
-                self.links()?.slow(self.cast.index(who), pause);
+                let index = self.cast.index(who);
+                self.links()?.slow(index, self.id_of(index).await?, pause);
                 Ok(())
             }
             Cause::Expire(who) => {

@@ -1,12 +1,13 @@
 //! The network between the members of a lab: a proxy in front of each one's peer port (and, on wish, of its client port)
 //! that can lose or delay what passes, on open connections too, while etcd knows of nothing.
 //!
-//! Who dials is told by etcd itself: every request between members carries the sender's id (`X-Server-From`), and Go's
-//! HTTP client keeps to one member per connection. So both directions of a member's traffic can be told from that of the
-//! others, although each member has but one address.
+//! Who dials is told by etcd itself: requests of `rafthttp` carry the sender's id (`X-Server-From`), and a connection
+//! belongs to one process. So both directions of a member's traffic can be told from that of the others, although each
+//! member has but one address. A connection whose first request is a probe does not say it yet: it is looked for until it
+//! is found.
 
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,35 +18,41 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::model::MemberId;
 
+/// A member: its place in the lab, and its id, by which it names itself.
+type Peer = (usize, MemberId);
+
 /// What is wrong with the network now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Trouble {
     /// Nothing passes between this member and its peers.
-    isolated: Option<usize>,
+    isolated: Option<Peer>,
     /// Everything to and from this member takes so much longer.
-    slow: Option<(usize, Duration)>,
+    slow: Option<(Peer, Duration)>,
 }
 
-/// Who a member is, once that is known: by index.
-type Ids = Arc<Mutex<Vec<MemberId>>>;
-
-/// One end of a connection that passes a proxy.
-#[derive(Clone, Copy, Debug)]
+/// A connection that passes a proxy.
+#[derive(Clone, Debug)]
 struct Way {
     /// The member behind the proxy.
     to: usize,
-    /// The member that dialed; none: a client, or nobody that said so.
-    from: Option<usize>,
+    /// The member that dialed, once it said so; a client never does.
+    from: Arc<OnceLock<MemberId>>,
     peers: bool,
 }
 
+impl Way {
+    fn touches(&self, peer: Peer) -> bool {
+        self.to == peer.0 || self.from.get() == Some(&peer.1)
+    }
+}
+
 impl Trouble {
-    fn holds(&self, way: Way) -> bool {
-        way.peers && self.isolated.is_some_and(|i| way.to == i || way.from == Some(i))
+    fn holds(&self, way: &Way) -> bool {
+        way.peers && self.isolated.is_some_and(|peer| way.touches(peer))
     }
 
-    fn delay(&self, way: Way) -> Option<Duration> {
-        self.slow.filter(|(i, _)| way.to == *i || way.from == Some(*i)).map(|(_, pause)| pause)
+    fn delay(&self, way: &Way) -> Option<Duration> {
+        self.slow.filter(|(peer, _)| way.touches(*peer)).map(|(_, pause)| pause)
     }
 }
 
@@ -69,22 +76,20 @@ pub(super) struct Links {
     peers: Vec<Proxy>,
     clients: Vec<Proxy>,
     trouble: watch::Sender<Trouble>,
-    ids: Ids,
 }
 
 impl Links {
     /// Proxies that listen, and lead nowhere yet: for so many members, with their client ports or without.
     pub(super) async fn lay(members: usize, with_clients: bool) -> io::Result<Self> {
         let trouble = watch::Sender::new(Trouble::default());
-        let ids = Ids::default();
         let (mut peers, mut clients) = (Vec::new(), Vec::new());
         for to in 0..members {
-            peers.push(Proxy::listen(to, true, trouble.subscribe(), Arc::clone(&ids)).await?);
+            peers.push(Proxy::listen(to, true, trouble.subscribe()).await?);
             if with_clients {
-                clients.push(Proxy::listen(to, false, trouble.subscribe(), Arc::clone(&ids)).await?);
+                clients.push(Proxy::listen(to, false, trouble.subscribe()).await?);
             }
         }
-        Ok(Self { peers, clients, trouble, ids })
+        Ok(Self { peers, clients, trouble })
     }
 
     /// Where each member is to be told to others.
@@ -107,27 +112,22 @@ impl Links {
         aim(&self.clients, member, target);
     }
 
-    /// Who each member is, in their order.
-    pub(super) fn know(&self, ids: Vec<MemberId>) {
-        *self.ids.lock().unwrap_or_else(PoisonError::into_inner) = ids;
-    }
-
     /// Nothing passes any more between this member and its peers; clients reach it.
-    pub(super) fn isolate(&self, member: usize) {
-        self.trouble.send_modify(|t| t.isolated = Some(member));
+    pub(super) fn isolate(&self, member: usize, id: MemberId) {
+        self.trouble.send_modify(|t| t.isolated = Some((member, id)));
     }
 
     /// Everything to and from this member takes so much longer.
-    pub(super) fn slow(&self, member: usize, pause: Duration) {
-        self.trouble.send_modify(|t| t.slow = Some((member, pause)));
+    pub(super) fn slow(&self, member: usize, id: MemberId, pause: Duration) {
+        self.trouble.send_modify(|t| t.slow = Some(((member, id), pause)));
     }
 
     /// What ails the links of this member is mended; whether anything did.
     pub(super) fn heal(&self, member: usize) -> bool {
         self.trouble.send_if_modified(|t| {
             let before = t.clone();
-            t.isolated = t.isolated.filter(|i| *i != member);
-            t.slow = t.slow.filter(|(i, _)| *i != member);
+            t.isolated = t.isolated.filter(|(i, _)| *i != member);
+            t.slow = t.slow.filter(|((i, _), _)| *i != member);
             *t != before
         })
     }
@@ -141,7 +141,7 @@ fn aim(proxies: &[Proxy], member: usize, target: &str) {
 }
 
 impl Proxy {
-    async fn listen(to: usize, peers: bool, trouble: watch::Receiver<Trouble>, ids: Ids) -> io::Result<Self> {
+    async fn listen(to: usize, peers: bool, trouble: watch::Receiver<Trouble>) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
         let target = Arc::new(OnceLock::new());
@@ -152,8 +152,8 @@ impl Proxy {
                 tokio::select! {
                     accepted = listener.accept() => match accepted {
                         Ok((stream, _)) => if let Some(target) = leads_to.get() {
-                            let (target, trouble, ids) = (String::clone(target), trouble.clone(), Arc::clone(&ids));
-                            connections.spawn(pass(stream, target, to, peers, trouble, ids));
+                            let way = Way { to, from: Arc::default(), peers };
+                            connections.spawn(pass(stream, String::clone(target), way, trouble.clone()));
                         },
                         Err(_) => return,
                     },
@@ -166,63 +166,31 @@ impl Proxy {
     }
 }
 
-/// Bytes in which the first request's head has room.
-const HEAD: usize = 8 << 10;
-
 async fn pass(
-    mut from: TcpStream,
+    from: TcpStream,
     target: String,
-    to: usize,
-    peers: bool,
+    way: Way,
     mut trouble: watch::Receiver<Trouble>,
-    ids: Ids,
 ) -> io::Result<()> {
-    let mut head = Vec::new();
-    if peers {
-        head = read_head(&mut from).await?;
-    }
-    let sender = sender(&head).and_then(|id| {
-        ids.lock().unwrap_or_else(PoisonError::into_inner).iter().position(|known| *known == id)
-    });
-    let way = Way { to, from: sender, peers };
-    let held = trouble.borrow_and_update().holds(way);
-    if held {
-        // As in a network that loses packets: no answer, until it is whole again; then a fresh start.
-        let _ = trouble.wait_for(|t| !t.holds(way)).await;
-        return Ok(());
-    }
-    let mut server = TcpStream::connect(&target).await?;
-    server.write_all(&head).await?;
+    let server = TcpStream::connect(&target).await?;
     let (from_client, to_client) = from.into_split();
     let (from_server, to_server) = server.into_split();
-    let mut until = trouble.clone();
-    let broken = async move {
-        // What was lost in between cannot be made up for: who spoke begins anew when the network is whole again.
-        let _ = until.wait_for(|t| t.holds(way)).await;
-        let _ = until.wait_for(|t| !t.holds(way)).await;
+    let (asks, answers) = (trouble.clone(), trouble.clone());
+    let broken = async {
+        // As in a network that loses packets: nothing, until it is whole again. What was lost in between cannot be made
+        // up for: then who spoke begins anew.
+        let _ = trouble.wait_for(|t| t.holds(&way)).await;
+        let _ = trouble.wait_for(|t| !t.holds(&way)).await;
     };
     tokio::select! {
         () = broken => Ok(()),
         ended = async {
             tokio::try_join!(
-                pump(from_client, to_server, trouble.clone(), way),
-                pump(from_server, to_client, trouble.clone(), way)
+                pump(from_client, to_server, asks, &way, true),
+                pump(from_server, to_client, answers, &way, false)
             )
         } => ended.map(drop),
     }
-}
-
-async fn read_head(from: &mut TcpStream) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
-    let mut chunk = [0; 1024];
-    while head.len() < HEAD && !head.windows(4).any(|w| w == b"\r\n\r\n") {
-        let n = from.read(&mut chunk).await?;
-        if n == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        head.extend_from_slice(&chunk[..n]);
-    }
-    Ok(head)
 }
 
 /// The member that a request says it comes from (`X-Server-From`, in etcd's `rafthttp`).
@@ -239,13 +207,20 @@ async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut trouble: watch::Receiver<Trouble>,
-    way: Way,
+    way: &Way,
+    asks: bool,
 ) -> io::Result<()> {
     let mut bytes = vec![0; 32 << 10];
     loop {
         let n = from.read(&mut bytes).await?;
         if n == 0 {
             return to.shutdown().await;
+        }
+        if asks && way.peers && way.from.get().is_none()
+            && let Some(sender) = sender(&bytes[..n])
+        {
+            // Told once.
+            let _ = way.from.set(sender);
         }
         let pause = trouble.borrow_and_update().delay(way);
         if let Some(pause) = pause {
@@ -271,13 +246,18 @@ mod tests {
 
     #[test]
     fn trouble_of_a_member_is_on_every_way_to_and_from_it() {
-        let way = |to, from, peers| Way { to, from, peers };
-        let isolated = Trouble { isolated: Some(1), slow: None };
-        assert!(isolated.holds(way(1, Some(0), true)) && isolated.holds(way(0, Some(1), true)));
-        assert!(!isolated.holds(way(0, Some(2), true)));
-        assert!(!isolated.holds(way(1, None, false)), "clients reach it");
-        let slow = Trouble { isolated: None, slow: Some((2, Duration::from_secs(1))) };
-        assert!(slow.delay(way(2, None, false)).is_some() && slow.delay(way(0, Some(2), true)).is_some());
-        assert!(slow.delay(way(0, None, false)).is_none());
+        let id = |n: usize| MemberId(n as u64 + 10);
+        let way = |to, from: Option<usize>, peers| {
+            let told = OnceLock::new();
+            from.map(|from| told.set(id(from)));
+            Way { to, from: Arc::new(told), peers }
+        };
+        let isolated = Trouble { isolated: Some((1, id(1))), slow: None };
+        assert!(isolated.holds(&way(1, Some(0), true)) && isolated.holds(&way(0, Some(1), true)));
+        assert!(!isolated.holds(&way(0, Some(2), true)));
+        assert!(!isolated.holds(&way(1, None, false)), "clients reach it");
+        let slow = Trouble { isolated: None, slow: Some(((2, id(2)), Duration::from_secs(1))) };
+        assert!(slow.delay(&way(2, None, false)).is_some() && slow.delay(&way(0, Some(2), true)).is_some());
+        assert!(slow.delay(&way(0, None, false)).is_none());
     }
 }

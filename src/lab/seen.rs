@@ -47,39 +47,40 @@ pub struct Ledger {
     pub lost_quorum: bool,
     /// The most voters that did not serve at one moment.
     pub most_away: usize,
-    /// Alarms that came after they had been gone.
-    pub alarms_again: usize,
     /// Files that were rewritten.
     pub rewrites: Vec<Rewrite>,
     /// Every comparison of the members' data: whether all hold the same.
     pub compared: Vec<bool>,
     /// Every alarm of CORRUPT was taken back before anybody compared data.
     pub disarmed_unseen: bool,
-    /// What was done besides the dashboard's keys, and whether it worked.
-    pub acts: Vec<(Act, bool)>,
+    /// What was done besides the dashboard's keys, whether it worked, and when that was known.
+    pub acts: Vec<(Act, bool, Timestamp)>,
     /// The revision when the disks were lost.
     pub lost_at: Option<Revision>,
     /// The newest snapshot when they were lost.
     pub kept_then: Option<Kept>,
     before: Option<ClusterView>,
-    had_alarm: bool,
 }
 
 impl Ledger {
+    /// The learner's turn begins: what happened before is none of theirs.
+    pub fn begin(&mut self) {
+        let before = std::mem::take(self);
+        self.whole_since = before.whole_since;
+        self.quiet_since = before.quiet_since;
+        self.before = before.before;
+    }
+
     /// Takes what was seen.
     pub fn view(&mut self, view: &ClusterView, felt: &Felt) {
         let listed = || view.members.iter().filter(|m| m.listed);
         let whole = view.leader.is_some() && listed().count() > 0 && listed().all(|m| m.state.serves());
         self.whole_since = whole.then(|| self.whole_since.unwrap_or(view.at));
         let alarmed = !view.alarms.is_empty();
-        if alarmed && !self.had_alarm && self.before.is_some() {
-            self.alarms_again += 1;
-        }
         let corrupt = |v: &ClusterView| v.alarms.iter().any(|a| a.kind == AlarmKind::Corrupt);
         if self.before.as_ref().is_some_and(corrupt) && !corrupt(view) && view.outage().is_none() {
             self.disarmed_unseen |= self.compared.is_empty();
         }
-        self.had_alarm = alarmed;
         self.quiet_since = (!alarmed).then(|| self.quiet_since.unwrap_or(view.at));
         self.lost_quorum |= matches!(view.outage(), Some(Outage::QuorumLost { .. }));
         let away = listed().filter(|m| !m.learner && !m.state.serves()).count();
@@ -242,13 +243,20 @@ impl<'a> Seen<'a> {
     /// Whether this was done, and worked.
     #[must_use]
     pub fn did(&self, is: impl Fn(&Act) -> bool) -> bool {
-        self.ledger.acts.iter().any(|(act, worked)| *worked && is(act))
+        self.ledger.acts.iter().any(|(act, worked, _)| *worked && is(act))
+    }
+
+    /// The same, and what is seen now is of at least a second later.
+    #[must_use]
+    pub fn did_before(&self, is: impl Fn(&Act) -> bool) -> bool {
+        let later = |at: Timestamp| self.now.at.duration_since(at).as_secs() >= 1;
+        self.ledger.acts.iter().any(|(act, worked, at)| *worked && is(act) && later(*at))
     }
 
     /// Whether this was tried, and refused.
     #[must_use]
     pub fn refused(&self, is: impl Fn(&Act) -> bool) -> bool {
-        self.ledger.acts.iter().any(|(act, worked)| !worked && is(act))
+        self.ledger.acts.iter().any(|(act, worked, _)| !worked && is(act))
     }
 
     /// A member that led or followed when the turn began, and is in the list no more.

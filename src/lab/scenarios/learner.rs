@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
-use super::{STEADY, well};
+use super::STEADY;
 use crate::lab::act::{Act, Cause, Who};
 use crate::lab::scenario::{COMMON, Goal, Move, Offer, Scenario, Setting, Step, Wrong};
 use crate::lab::seen::Seen;
 use crate::model::{MemberState, Role};
+
+/// etcd changes the member list only when all members have been connected for 5 s (`unhealthy cluster` before).
+fn settled(seen: &Seen<'_>) -> Goal {
+    seen.whole_for(Duration::from_secs(6))
+}
 
 fn added(seen: &Seen<'_>) -> Goal {
     let learners = || seen.now.members.iter().filter(|m| m.listed && m.learner);
@@ -56,7 +61,7 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     incident: false,
     setting: Setting { members: 2, ..COMMON },
     causes: &[Cause::Seed, Cause::Lead(Who::A)],
-    shows: well,
+    shows: settled,
     steps: &[
         Step {
             task: "Add {New} to the cluster so that it gets the log but has no vote, and start it.",

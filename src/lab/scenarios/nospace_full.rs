@@ -22,7 +22,7 @@ pub(crate) static SCENARIO: Scenario = Scenario {
         hints: &[
             "In use is nearly the whole file: history is not what fills it. Take a snapshot (s) and open it in view 6.",
             "Two ways: delete what nobody needs, or raise the quota. Deletes are allowed under NOSPACE.",
-            "A: delete the old reports; then R (keep few revisions: the deleted values are history now).",
+            "A: delete the old reports; then c, keep 0 (the deleted values are history now); then D; then a.",
         ],
         goal: room_again,
     }],
@@ -35,6 +35,6 @@ pub(crate) static SCENARIO: Scenario = Scenario {
         "Or raise the quota: --quota-backend-bytes on every member, one restart after the other, then disarm. The documented practical limit is 8 GiB: every member maps the file and keeps an index of all keys in memory, and a new member has to get all of it.",
     ],
     par: Duration::from_secs(90),
-    right: &[Move::Act(Act::DeleteJunk), Move::Compact(1), Move::Roll { move_leader: false }, Move::Disarm],
-    wrong: Wrong { moves: &[Move::Compact(1), Move::Roll { move_leader: false }], told: "NOSPACE is raised" },
+    right: &[Move::Act(Act::DeleteJunk), Move::Compact(0), Move::Roll { move_leader: false }, Move::Disarm],
+    wrong: Wrong { moves: &[Move::Compact(0), Move::Roll { move_leader: false }], told: "NOSPACE is raised" },
 };

@@ -14,14 +14,10 @@ fn stays_away(seen: &Seen<'_>) -> Goal {
 }
 
 fn again(seen: &Seen<'_>) -> Vec<String> {
-    let came_back = seen.ledger.alarms_again > 0;
-    came_back
-        .then(|| {
-            "the alarm was taken back while the files were above the quota: the next put raised it again"
-                .into()
-        })
-        .into_iter()
-        .collect()
+    // It comes back sooner than anybody polls: it seems to have stayed.
+    let again = seen.did_before(|act| *act == Act::DisarmByHand) && !seen.now.alarms.is_empty();
+    let told = "the alarm was taken back while the files were above the quota: the next put raised it again";
+    again.then(|| told.to_owned()).into_iter().collect()
 }
 
 pub(crate) static SCENARIO: Scenario = Scenario {

@@ -14,7 +14,7 @@ fn cut(seen: &Seen<'_>) -> Goal {
     }
     match seen.state(Who::A) {
         Some(MemberState::NoLeader) => Ok(()),
-        _ => Err("{A} still believes that it leads".into()),
+        state => Err(format!("{{A}} is {}, and has a leader", state.map_or("unknown", MemberState::shown))),
     }
 }
 

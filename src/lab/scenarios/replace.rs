@@ -82,7 +82,7 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     mistakes,
     lost: never_lost,
     debrief: &[
-        "With one of three members dead the quorum is two, and two are left. Adding a fourth voter makes the quorum three: with two that run nothing could be committed any more, not even its removal. etcd refuses that (--strict-reconfig-check): `re-configuration failed due to not enough started members`.",
+        "With one of three members dead the quorum is two, and two are left. Adding a fourth voter makes the quorum three: with two that run nothing could be committed any more, not even its removal. etcd refuses that (--strict-reconfig-check): `unhealthy cluster`, or `not enough started members`.",
         "Removing first leaves two voters with a quorum of two: as well off as before. Then a learner, that costs nothing; then its promotion.",
         "The dead member must not come back with an empty disk under its old id: Raft relies on a member remembering what it voted for and acknowledged. A member that forgot could vote twice in a term. So it is removed, and comes back as a new one.",
     ],
