@@ -78,6 +78,12 @@ pub enum ActionId {
     GoOn,
     /// Stop what runs at its next safe point.
     Stop,
+    /// A hint of the lab's coach.
+    Hint,
+    /// What can be done to the lab besides the dashboard's keys.
+    Acts,
+    /// Everything that the lab's coach says.
+    Coach,
     /// Mouse reports on and off.
     Mouse,
     /// The next theme.
@@ -118,6 +124,8 @@ pub enum Group {
     Change,
     /// Finding out.
     Look,
+    /// Learning with a lab.
+    Lab,
     /// The program itself.
     Program,
 }
@@ -131,6 +139,7 @@ impl Group {
             Self::Move => "Moving about",
             Self::Change => "Changing the cluster (each opens a plan first)",
             Self::Look => "Looking closer",
+            Self::Lab => "Learning with a lab's scenario",
             Self::Program => "The program",
         }
     }
@@ -193,6 +202,13 @@ pub static ACTIONS: &[Action] = &[
         Views,
         "fsync, commit, round trips and requests over time"
     ),
+    action!(
+        ActionId::Show(Screen::Internals),
+        "internals",
+        ["9"],
+        Views,
+        "what etcd does inside: revisions, pages, the log"
+    ),
     action!(ActionId::NextView, "next_view", ["tab", "right", "l"], Views, "the next view", "next view"),
     action!(ActionId::PreviousView, "previous_view", ["shift-tab", "left", "h"], Views, "the view before"),
     action!(ActionId::Up, "up", ["up", "k"], Move, "one row up"),
@@ -244,6 +260,9 @@ pub static ACTIONS: &[Action] = &[
     action!(ActionId::Faster, "faster", ["+", "="], Look, "poll more often"),
     action!(ActionId::Slower, "slower", ["-"], Look, "poll less often"),
     action!(ActionId::Copy, "copy", ["y"], Look, "copy the row (OSC 52: works over SSH)", "copy"),
+    action!(ActionId::Hint, "hint", ["i"], Lab, "a hint; it costs points"),
+    action!(ActionId::Acts, "act", ["A"], Lab, "what can be done on a host or with etcdctl, from a list"),
+    action!(ActionId::Coach, "coach", ["C"], Lab, "everything that the coach says"),
     action!(ActionId::Palette, "palette", [":"], Program, "find and run any command by its name", "command"),
     action!(ActionId::Theme, "theme", ["t"], Program, "the next theme"),
     action!(ActionId::Mouse, "mouse", ["m"], Program, "mouse on or off (off: select text)"),
@@ -293,6 +312,7 @@ impl Action {
                 Some("no member is known yet")
             }
             ActionId::Stop if state.changes.running().is_none() => Some("no operation runs"),
+            _ if self.group == Group::Lab => super::coach::unavailable(self.id, state),
             _ if self.group == Group::Change && self.id != ActionId::Stop => self.unchangeable(state),
             ActionId::Copy if state.selected_row().is_none() => Some("nothing is selected"),
             ActionId::Faster if state.interval <= super::INTERVALS[0] => Some("250 ms is the fastest"),

@@ -1,0 +1,131 @@
+//! The pages of each member's file against the quota, and what happened to them last.
+
+use jiff::Timestamp;
+use ratatui::layout::Rect;
+
+use super::{lead, member, old};
+use crate::app::State;
+use crate::model::{MemberStatus, MemberView};
+use crate::poll::pages::{self, PageChange};
+use crate::ui::canvas::{Canvas, row, width};
+use crate::ui::widgets::bar::{self, Parts, common_whole};
+
+/// Rows below a bar at most.
+const MOST_EVENTS: usize = 3;
+/// A bar of less says nothing.
+const LEAST_BAR: u16 = 12;
+
+/// Rows below a bar that these members have something to say in.
+pub(super) fn most_lines(state: &State, part: &[usize]) -> u16 {
+    let lines = |i: &usize| told(state, &state.view.members[*i]).len();
+    u16::try_from(part.iter().map(lines).max().unwrap_or(0).min(MOST_EVENTS)).unwrap_or(0)
+}
+
+/// Each member takes a row, and `each` more for what happened; without those the last of it stands in its row.
+pub(super) fn draw(
+    state: &State,
+    canvas: &mut Canvas<'_>,
+    area: Rect,
+    part: &[usize],
+    each: u16,
+    share: &str,
+) {
+    let g = canvas.glyphs;
+    let unknown = state.view.members.iter().any(|m| m.status.is_some() && m.quota().is_none());
+    let quota = if unknown { "quota not known: no /metrics" } else { "up to the quota" };
+    let legend = if unknown {
+        format!("Pages: in use {} free in the file {} ({quota}){share}", g.in_use, g.reclaimable)
+    } else {
+        format!("Pages: in use {} free in the file {} {quota} {}{share}", g.in_use, g.reclaimable, g.free)
+    };
+    let inner = canvas.section(area, &legend);
+    let whole = common_whole(&state.view.members);
+    let lead = lead(state);
+    let room = inner.width.saturating_sub(lead + 1);
+    let figures_width = part.iter().map(|i| width(&figures(&state.view.members[*i]))).max().unwrap_or(0);
+    // With the last event in the same row the bar gets what is left.
+    let bar_width = if each > 0 {
+        room.saturating_sub(figures_width + 2)
+    } else {
+        (room / 4).max(LEAST_BAR).min(room.saturating_sub(figures_width + 2))
+    };
+    for (y, index) in (0_u16..).step_by(usize::from(1 + each)).zip(part) {
+        let m = &state.view.members[*index];
+        let line = row(inner, y);
+        member(state, canvas, line, *index);
+        // Without what is in use nobody knows what is free.
+        if let Some(parts) = Parts::of(m, whole).filter(|p| p.in_use.is_some()) {
+            bar::draw(canvas, Rect { x: line.x + lead, width: bar_width, ..line }, parts);
+        }
+        let style = if m.state.answers() { canvas.theme.text } else { canvas.theme.dim };
+        canvas.text(line, lead + bar_width + 2, &figures(m), style);
+        let told = told(state, m);
+        if each == 0 {
+            let x = lead + bar_width + figures_width + 4;
+            let room = line.width.saturating_sub(x + 1);
+            if let Some((texts, style)) = told.first() {
+                // The longest that fits.
+                let text = texts.iter().find(|t| width(t) <= room).or(texts.last());
+                canvas.text(line, x, text.map_or("", String::as_str), style.of(canvas));
+            }
+            continue;
+        }
+        for (below, (texts, style)) in (y + 1..=y + each).zip(&told) {
+            canvas.text(row(inner, below), lead, texts.first().map_or("", String::as_str), style.of(canvas));
+        }
+    }
+}
+
+/// `4.8 of 12 MiB` would be shorter, and wrong as soon as the units differ.
+fn figures(m: &MemberView) -> String {
+    let status = m.status.as_ref();
+    match status.and_then(|s| Some((s, s.db_size?))) {
+        None => "size not known".into(),
+        Some((MemberStatus { db_size_in_use: None, .. }, size)) => format!("{size}, in use not known"),
+        Some((MemberStatus { db_size_in_use: Some(in_use), .. }, size)) => format!("{in_use} of {size}"),
+    }
+}
+
+/// How a line is meant.
+#[derive(Clone, Copy)]
+enum Tone {
+    Plain,
+    Good,
+    Warning,
+}
+
+impl Tone {
+    const fn of(self, canvas: &Canvas<'_>) -> ratatui::style::Style {
+        match self {
+            Self::Plain => canvas.theme.dim,
+            Self::Good => canvas.theme.good,
+            Self::Warning => canvas.theme.warning,
+        }
+    }
+}
+
+/// What happened, the newest first, each in words that become shorter; of a silent member first that it is.
+fn told(state: &State, m: &MemberView) -> Vec<(Vec<String>, Tone)> {
+    let events = m.id.map(|id| pages::of_member(&state.history, id)).unwrap_or_default();
+    let mut told = Vec::new();
+    if let Some(old) = old(state, m) {
+        told.push((vec![old, m.state.shown().to_owned()], Tone::Warning));
+    }
+    for event in events.iter().rev() {
+        let tone = match event.change {
+            PageChange::Filled | PageChange::Grew => Tone::Plain,
+            PageChange::Freed | PageChange::Rewritten => Tone::Good,
+        };
+        let words = event.words();
+        told.push((vec![format!("{} {words}", clock(state, event.to)), words, event.short_words()], tone));
+    }
+    if told.is_empty() {
+        told.push((vec!["no change seen yet".into()], Tone::Plain));
+    }
+    told
+}
+
+/// The time of day stands still, other than an age.
+fn clock(state: &State, at: Timestamp) -> String {
+    at.to_zoned(state.zone.clone()).strftime("%H:%M:%S").to_string()
+}
