@@ -363,7 +363,9 @@ impl State {
     /// The line of revisions, as far as members tell; none before one told its revision.
     #[must_use]
     pub fn revisions(&self) -> Option<RevisionLine> {
-        Some(RevisionLine { floor: self.view.compact_revision, head: self.view.revision? })
+        // A floor of 0 is known as well: nothing was compacted.
+        let told = || self.view.members.iter().filter_map(|m| m.metrics.as_ref()?.compact_revision).max();
+        Some(RevisionLine { floor: self.view.compact_revision.or_else(told), head: self.view.revision? })
     }
 
     /// Keeps what is scrolled within `most` lines.

@@ -99,7 +99,9 @@ impl RevisionLine {
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // a place that somebody points at
     fn at(self, share: f64) -> Revision {
         let (oldest, floor) = (self.oldest(), self.floor_share());
-        let between = |from: i64, to: i64, part: f64| from + ((to - from) as f64 * part).round() as i64;
+        let between = |from: i64, to: i64, part: f64| {
+            from.saturating_add((to.saturating_sub(from) as f64 * part).round() as i64)
+        };
         let share = share.clamp(0.0, 1.0);
         Revision(if share < floor {
             between(1, oldest, share / floor)
@@ -137,7 +139,7 @@ impl RevisionLine {
                 let (n, s) = (grouped(n), if n == 1 { "" } else { "s" });
                 format!("gets the events of {n} revision{s}, then live ones")
             }
-            Zone::ToCome => "gets nothing until that revision is written, then live events".into(),
+            Zone::ToCome => "waits: nothing until that is written, then live ones".into(),
         }
     }
 
@@ -176,7 +178,7 @@ mod tests {
 
     const LINE: RevisionLine = RevisionLine { floor: Some(Revision(6)), head: Revision(10) };
 
-    /// As etcd 3.4 to 3.7 answered (`tests/it/matrix.rs` asks them).
+    /// As etcd 3.4 to 3.7 answered (`tests/it/edges.rs` asks them).
     #[test]
     fn the_edges_are_those_of_etcd() {
         let zones: Vec<_> = [5, 6, 10, 11].map(|r| LINE.zone(Revision(r))).to_vec();

@@ -13,8 +13,8 @@ use crate::model::{MemberView, Role};
 use crate::ui::canvas::{Canvas, below};
 use crate::ui::widgets::rows;
 
-/// Heading, numbers, line, marks and what R gives: less of the revisions says nothing.
-const LEAST_REVISIONS: u16 = 6;
+/// Heading, numbers, line, marks and what a watcher gets: less of the revisions says nothing.
+const LEAST_REVISIONS: u16 = 5;
 /// Rows of a section that are no member's: heading, head of the table.
 const LOG_HEAD: u16 = 2;
 const PAGES_HEAD: u16 = 1;
@@ -37,14 +37,14 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let spare = spare - 2 * gap;
     let more = revisions::rows_wanted(state, area.width).saturating_sub(LEAST_REVISIONS).min(spare);
     let each = ((spare - more) / height(part.len()).max(1)).min(pages::most_lines(state, part));
-    let share = rows::share(&shown, part);
+    let of_all = rows::share(&shown, part);
 
     let revisions = LEAST_REVISIONS + more;
     revisions::draw(state, canvas, Rect { height: revisions.min(area.height), ..area });
     let rest = below(area, revisions + gap);
     let pages = PAGES_HEAD + height(part.len()) * (1 + each);
-    pages::draw(state, canvas, Rect { height: pages.min(rest.height), ..rest }, part, each, &share);
-    log::draw(state, canvas, below(rest, pages + gap), part, &share);
+    pages::draw(state, canvas, Rect { height: pages.min(rest.height), ..rest }, part, each, &of_all);
+    log::draw(state, canvas, below(rest, pages + gap), part, &of_all);
 }
 
 fn height(members: usize) -> u16 {

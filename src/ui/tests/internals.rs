@@ -108,7 +108,13 @@ fn internals() {
     shows("hung", &mut fallen_behind());
     shows("learner", &mut learner());
     shows("no_metrics", &mut no_metrics());
-    shows("nothing_compacted", &mut fed(3, 30, |_, view| view.compact_revision = Some(Revision(0))));
+    shows(
+        "nothing_compacted",
+        &mut fed(3, 30, |_, view| {
+            view.compact_revision = None;
+            view.members[0].metrics_mut().compact_revision = Some(Revision(0));
+        }),
+    );
     shows("one", &mut fed(1, 30, |_, _| {}));
     shows("nine", &mut fed(9, 30, |_, _| {}));
     shows("connecting", &mut state(&[super::connecting()]));
@@ -122,27 +128,23 @@ fn r_says_what_a_watcher_and_a_read_would_get() {
     let said = |s: &mut State| {
         let shown = text(s, 120, 40);
         let from = shown.find(" R 1").unwrap();
-        shown[from..].lines().take(2).map(str::trim).collect::<Vec<_>>().join(" ")
+        shown[from..].lines().take(2).map(str::trim).collect::<Vec<_>>().join("; ")
     };
-    assert!(said(&mut s).starts_with("R 1,285,068: a watcher from there gets the events of 1 revision,"));
+    assert!(said(&mut s).starts_with("R 1,285,068: a watcher from it gets the events of 1 revision,"));
     press(&mut s, "j");
     insta::assert_snapshot!("internals_r_to_come", text(&mut s, 80, 24));
-    assert!(said(&mut s).contains("gets nothing until that revision is written"), "{}", said(&mut s));
+    assert!(said(&mut s).contains("waits: nothing until that is written"), "{}", said(&mut s));
     assert!(said(&mut s).contains("is a future revision"));
     press(&mut s, "k pgup pgup");
     insta::assert_snapshot!("internals_r_readable", text(&mut s, 80, 24));
     assert!(said(&mut s).contains("gets the keys as they were then"), "{}", said(&mut s));
     press(&mut s, "pgup pgup pgup pgup pgup");
-    assert!(
-        said(&mut s).starts_with("R 1,280,000: a watcher from there gets the events"),
-        "{}",
-        said(&mut s)
-    );
+    assert!(said(&mut s).starts_with("R 1,280,000: a watcher from it gets the events"), "{}", said(&mut s));
     press(&mut s, "k");
     insta::assert_snapshot!("internals_r_gone", text(&mut s, 80, 24));
     assert!(said(&mut s).contains("is cancelled: compact_revision 1,280,000"), "{}", said(&mut s));
     press(&mut s, "g");
-    assert!(said(&mut s).starts_with("R 1: a watcher from there is cancelled"), "{}", said(&mut s));
+    assert!(said(&mut s).starts_with("R 1: a watcher from it is cancelled"), "{}", said(&mut s));
     // It stands at its revision while the head runs on; at the head it runs with it.
     let before = s.mark;
     let mut view = healthy(3);

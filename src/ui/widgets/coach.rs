@@ -25,9 +25,9 @@ pub(in crate::ui) fn split(state: &State, body: Rect) -> (Rect, Option<Rect>) {
         return (body, None);
     }
     if body.width >= WIDE {
-        let columns = (body.width / 3).clamp(38, 44);
-        let view = Rect { width: body.width - columns, ..body };
-        return (view, Some(Rect { x: view.right(), width: columns, ..body }));
+        let columns = (body.width / 3 - 1).clamp(38, 44);
+        let view = Rect { width: body.width - columns - 1, ..body };
+        return (view, Some(Rect { x: view.right() + 1, width: columns, ..body }));
     }
     let rows = match body.height {
         ..12 => 3,

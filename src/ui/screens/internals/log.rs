@@ -144,15 +144,16 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect, part: &[u
         // Over the empty part of the track of who stands still.
         if let Some(old) = old {
             let used = window.cells(status.raft_index, track);
-            let room = track.saturating_sub(used + 1);
+            let room = track.saturating_sub(used + 3);
             let text = [old.as_str(), m.state.shown()].into_iter().find(|t| width(t) <= room);
-            canvas.text(line, lead + used + 1, text.unwrap_or_default(), theme.state(m.state));
+            if let Some(text) = text {
+                canvas.text(line, lead + used + 1, &format!(" {text} "), theme.state(m.state));
+            }
         }
     }
 }
 
 /// One member's track: applied, committed but not yet applied, and what others have and it has not.
-
 fn run(canvas: &mut Canvas<'_>, area: Rect, window: Window, indices: [RaftIndex; 3], answers: bool) {
     let (theme, glyphs) = (canvas.theme, canvas.glyphs);
     let [applied, committed, head] = indices.map(|i| window.cells(i, area.width));

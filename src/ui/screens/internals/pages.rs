@@ -1,12 +1,14 @@
 //! The pages of each member's file against the quota, and what happened to them last.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use ratatui::layout::Rect;
 
 use super::{lead, member, old};
 use crate::app::State;
 use crate::model::{MemberStatus, MemberView};
-use crate::poll::pages::{self, PageChange};
+use crate::poll::pages::{self, PageChange, PageEvent};
 use crate::ui::canvas::{Canvas, row, width};
 use crate::ui::widgets::bar::{self, Parts, common_whole};
 
@@ -59,18 +61,17 @@ pub(super) fn draw(
         }
         let style = if m.state.answers() { canvas.theme.text } else { canvas.theme.dim };
         canvas.text(line, lead + bar_width + 2, &figures(m), style);
-        let told = told(state, m);
         if each == 0 {
             let x = lead + bar_width + figures_width + 4;
             let room = line.width.saturating_sub(x + 1);
-            if let Some((texts, style)) = told.first() {
+            if let Some((texts, style)) = most_telling(state, m) {
                 // The longest that fits.
                 let text = texts.iter().find(|t| width(t) <= room).or(texts.last());
                 canvas.text(line, x, text.map_or("", String::as_str), style.of(canvas));
             }
             continue;
         }
-        for (below, (texts, style)) in (y + 1..=y + each).zip(&told) {
+        for (below, (texts, style)) in (y + 1..=y + each).zip(&told(state, m)) {
             canvas.text(row(inner, below), lead, texts.first().map_or("", String::as_str), style.of(canvas));
         }
     }
@@ -104,6 +105,30 @@ impl Tone {
     }
 }
 
+/// In a single row what a compaction or a defragmentation did keeps its place for so long, though puts go on.
+const STAYS: Duration = Duration::from_secs(30);
+
+/// The one thing to tell of a member in a single row.
+fn most_telling(state: &State, m: &MemberView) -> Option<(Vec<String>, Tone)> {
+    let fresh = |e: &PageEvent| state.now.duration_since(e.to).unsigned_abs() < STAYS;
+    let notable = |e: &&PageEvent| matches!(e.change, PageChange::Freed | PageChange::Rewritten) && fresh(e);
+    let events = m.id.map(|id| pages::of_member(&state.history, id)).unwrap_or_default();
+    match events.iter().rev().find(notable).filter(|_| m.state.answers()) {
+        Some(event) => Some(line(state, event)),
+        None => told(state, m).into_iter().next(),
+    }
+}
+
+/// An event in words that become shorter.
+fn line(state: &State, event: &PageEvent) -> (Vec<String>, Tone) {
+    let tone = match event.change {
+        PageChange::Filled | PageChange::Grew => Tone::Plain,
+        PageChange::Freed | PageChange::Rewritten => Tone::Good,
+    };
+    let words = event.words();
+    (vec![format!("{} {words}", clock(state, event.to)), words, event.short_words()], tone)
+}
+
 /// What happened, the newest first, each in words that become shorter; of a silent member first that it is.
 fn told(state: &State, m: &MemberView) -> Vec<(Vec<String>, Tone)> {
     let events = m.id.map(|id| pages::of_member(&state.history, id)).unwrap_or_default();
@@ -111,14 +136,7 @@ fn told(state: &State, m: &MemberView) -> Vec<(Vec<String>, Tone)> {
     if let Some(old) = old(state, m) {
         told.push((vec![old, m.state.shown().to_owned()], Tone::Warning));
     }
-    for event in events.iter().rev() {
-        let tone = match event.change {
-            PageChange::Filled | PageChange::Grew => Tone::Plain,
-            PageChange::Freed | PageChange::Rewritten => Tone::Good,
-        };
-        let words = event.words();
-        told.push((vec![format!("{} {words}", clock(state, event.to)), words, event.short_words()], tone));
-    }
+    told.extend(events.iter().rev().map(|event| line(state, event)));
     if told.is_empty() {
         told.push((vec!["no change seen yet".into()], Tone::Plain));
     }

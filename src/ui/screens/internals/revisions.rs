@@ -128,7 +128,8 @@ fn sentences(state: &State, line: RevisionLine, columns: u16, theme: &Theme) -> 
         (Zone::Readable, None) => ", unless it was compacted",
         _ => "",
     };
-    say(format!("R {}: a watcher from there {watcher}; a read there {read}{unless}", shown(r)), style);
+    say(format!("R {}: a watcher from it {watcher}{unless}", shown(r)), style);
+    say(format!("a read at R {read}{unless}"), style);
     if let Some(watcher) = state.coach.as_ref().and_then(|c| c.watcher.as_ref()) {
         let style = if watcher.cancelled_at.is_some() { theme.warning } else { theme.text };
         say(of_the_lab(watcher, line), style);
@@ -142,20 +143,17 @@ fn of_the_lab(w: &WatcherView, line: RevisionLine) -> String {
     let next = Revision(w.next_revision);
     if let Some(floor) = w.cancelled_at {
         let floor = shown(Revision(floor));
-        return format!(
-            "W, the lab's watcher, asked for {}: cancelled, compact_revision {floor}",
-            shown(next)
-        );
+        return format!("W, the watcher, asked for {}: cancelled, compact_revision {floor}", shown(next));
     }
     if w.paused {
         let would = line.watcher_gets(next);
-        return format!("W, the lab's watcher, sleeps; it will ask for {}: it {would}", shown(next));
+        return format!("W, the watcher, sleeps; it will ask for {}: it {would}", shown(next));
     }
     let behind = line.head.0.saturating_add(1).saturating_sub(w.next_revision);
     let behind = u64::try_from(behind).unwrap_or_default();
     match behind {
-        0 => format!("W, the lab's watcher, has every event; the next is {}", shown(next)),
-        n => format!("W, the lab's watcher, is {} revisions behind; the next is {}", grouped(n), shown(next)),
+        0 => format!("W, the watcher, has every event; the next is {}", shown(next)),
+        n => format!("W, the watcher, is {} revisions behind; the next is {}", grouped(n), shown(next)),
     }
 }
 
