@@ -161,10 +161,14 @@ fn column(state: &State, canvas: &mut Canvas<'_>, area: Rect, coach: &CoachView)
     keys(state, canvas, row(inner, inner.height.saturating_sub(1)), coach);
     let inner = Rect { height: inner.height.saturating_sub(2), ..below(inner, 1) };
 
-    let blocks: Vec<Vec<Line>> = pieces(coach, theme, canvas.glyphs)
+    let mut blocks: Vec<Vec<Line>> = pieces(coach, theme, canvas.glyphs)
         .into_iter()
         .map(|(_, text, style)| wrap(&text, columns).into_iter().map(|l| (l, style)).collect())
         .collect();
+    if over(coach) {
+        let inside = format!("{}: what happened inside", state.keymap.first(ActionId::Coach));
+        blocks.insert(1.min(blocks.len()), vec![(inside, theme.key)]);
+    }
     // A blank line before each, where that leaves something for what changed.
     let total = blocks.iter().map(Vec::len).sum::<usize>();
     let airy = total + blocks.len() + LEAST_CHANGES + 2 <= usize::from(inner.height);

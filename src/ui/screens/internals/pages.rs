@@ -7,10 +7,10 @@ use ratatui::layout::Rect;
 
 use super::{lead, member, old};
 use crate::app::State;
-use crate::model::{MemberStatus, MemberView};
+use crate::model::{Bytes, MemberStatus, MemberView};
 use crate::poll::pages::{self, PageChange, PageEvent};
 use crate::ui::canvas::{Canvas, row, width};
-use crate::ui::widgets::bar::{self, Parts, common_whole};
+use crate::ui::widgets::bar::{self, Parts};
 
 /// Rows below a bar at most.
 const MOST_EVENTS: usize = 3;
@@ -33,15 +33,10 @@ pub(super) fn draw(
     share: &str,
 ) {
     let g = canvas.glyphs;
-    let unknown = state.view.members.iter().any(|m| m.status.is_some() && m.quota().is_none());
-    let quota = if unknown { "quota not known: no /metrics" } else { "up to the quota" };
-    let legend = if unknown {
-        format!("Pages: in use {} free in the file {} ({quota}){share}", g.in_use, g.reclaimable)
-    } else {
-        format!("Pages: in use {} free in the file {} {quota} {}{share}", g.in_use, g.reclaimable, g.free)
-    };
+    let (whole, up_to) = scale(&state.view.members);
+    let legend =
+        format!("Pages: in use {} free in the file {} {up_to} {}{share}", g.in_use, g.reclaimable, g.free);
     let inner = canvas.section(area, &legend);
-    let whole = common_whole(&state.view.members);
     let lead = lead(state);
     let room = inner.width.saturating_sub(lead + 1);
     let figures_width = part.iter().map(|i| width(&figures(&state.view.members[*i]))).max().unwrap_or(0);
@@ -105,6 +100,25 @@ impl Tone {
     }
 }
 
+/// What all bars are drawn against, and in words: the quota, or a part of it where the files are so small that nothing
+/// would be seen to move.
+fn scale(members: &[MemberView]) -> (Bytes, String) {
+    let largest = members.iter().filter_map(|m| m.status.as_ref()?.db_size).max().unwrap_or_default();
+    let quota = members.iter().filter_map(|m| Some(m.quota()?.0)).max();
+    // In powers of two it changes seldom.
+    let part = Bytes(
+        (largest.0.max(1 << 19).saturating_add(largest.0 / 8))
+            .checked_next_power_of_two()
+            .unwrap_or(u64::MAX),
+    );
+    match quota {
+        None if largest.0 == 0 => (part, "not used".into()),
+        None => (part, format!("up to {part} (quota not known: no /metrics)")),
+        Some(quota) if part.0 > quota.0 / 2 => (quota, format!("up to the quota, {quota}")),
+        Some(quota) => (part, format!("up to {part} (quota {quota})")),
+    }
+}
+
 /// In a single row what a compaction or a defragmentation did keeps its place for so long, though puts go on.
 const STAYS: Duration = Duration::from_secs(30);
 
@@ -146,4 +160,32 @@ fn told(state: &State, m: &MemberView) -> Vec<(Vec<String>, Tone)> {
 /// The time of day stands still, other than an age.
 fn clock(state: &State, at: Timestamp) -> String {
     at.to_zoned(state.zone.clone()).strftime("%H:%M:%S").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::healthy;
+
+    #[test]
+    fn small_files_are_seen_to_move_and_large_ones_stand_against_the_quota() {
+        let mut view = healthy(3);
+        let mut set = |size: u64, quota: Option<u64>| {
+            for m in &mut view.members {
+                let status = m.status.as_mut().unwrap();
+                (status.db_size, status.db_quota) = (Some(Bytes(size)), quota.map(Bytes));
+            }
+            scale(&view.members)
+        };
+        let words = |(_, words): (Bytes, String)| words;
+        assert_eq!(words(set(20 << 20, Some(2 << 30))), "up to 32 MiB (quota 2.00 GiB)");
+        assert_eq!(words(set(1 << 30, Some(2 << 30))), "up to the quota, 2.00 GiB");
+        assert_eq!(
+            set(3 << 30, Some(2 << 30)).0,
+            Bytes(2 << 30),
+            "a file above its quota: the bars are full at the quota"
+        );
+        assert_eq!(words(set(20 << 20, None)), "up to 32 MiB (quota not known: no /metrics)");
+        assert_eq!(set(u64::MAX, None).0, Bytes(u64::MAX));
+    }
 }
