@@ -135,9 +135,12 @@ impl RevisionLine {
         match self.zone(from) {
             Zone::Gone => format!("is cancelled: compact_revision {}", shown(Revision(self.oldest()))),
             Zone::Readable => {
-                let n = count(from.0, self.head.0);
-                let (n, s) = (grouped(n), if n == 1 { "" } else { "s" });
-                format!("gets the events of {n} revision{s}, then live ones")
+                // An empty store is at revision 1 already: the first change gets 2.
+                match count(from.0.max(2), self.head.0) {
+                    0 => "gets live events: nothing was written yet".into(),
+                    1 => "gets the events of 1 revision, then live ones".into(),
+                    n => format!("gets the events of {} revisions, then live ones", grouped(n)),
+                }
             }
             Zone::ToCome => "waits: nothing until that is written, then live ones".into(),
         }
@@ -196,6 +199,14 @@ mod tests {
             assert_eq!((line.gone(), line.readable(), line.floor_share()), (0, 10, 0.0));
             assert_eq!(line.zone(Revision(1)), Zone::Readable);
         }
+    }
+
+    #[test]
+    fn an_empty_store_has_a_revision_and_no_event() {
+        let empty = RevisionLine { floor: Some(Revision(0)), head: Revision(1) };
+        assert_eq!(empty.watcher_gets(Revision(1)), "gets live events: nothing was written yet");
+        let line = RevisionLine { floor: Some(Revision(0)), ..LINE };
+        assert_eq!(line.watcher_gets(Revision(1)), line.watcher_gets(Revision(2)));
     }
 
     #[test]

@@ -33,10 +33,14 @@ async fn edges(version: &str) {
     let spec = Spec { members: 1, version: Some(version.into()), ..Spec::default() };
     let cluster = TestCluster::start(spec).await;
     let mut client = Client::connect([cluster.endpoints_text()], None).await.unwrap();
+    let empty = client.get("k0", None).await.unwrap().header().unwrap().revision();
+    assert_eq!(empty, 1, "{version}: an empty store");
     for i in 0..9 {
         client.put(format!("k{}", i % 3), "v", None).await.unwrap();
     }
     let head = client.get("k0", None).await.unwrap().header().unwrap().revision();
+    let whole = watched(&mut client, 1, PATIENCE).await;
+    assert_eq!(whole, Ok((2..=head).collect()), "{version}: revision 1 has no event");
     let floor = head - 4;
     client.compact(floor, Some(CompactionOptions::new().with_physical())).await.unwrap();
     let line = RevisionLine { floor: Some(Revision(floor)), head: Revision(head) };

@@ -163,6 +163,7 @@ fn zones_in_words(state: &State, line: RevisionLine) -> String {
         None => format!(
             "No /metrics: the compact revision is not known, and so not how many of the {readable} revisions are gone"
         ),
+        Some(_) if line.head.0 <= 1 => "Nothing was written yet: the first change gets revision 2".into(),
         Some(_) if line.gone() == 0 => {
             format!("Nothing is gone: all {readable} revisions can be read, and all of them take room")
         }
