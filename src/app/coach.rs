@@ -74,8 +74,11 @@ pub fn elapsed(coach: &CoachView, clock: Timestamp) -> Option<Duration> {
     Some(Duration::try_from(coach.ended.unwrap_or(clock).duration_since(began)).unwrap_or_default())
 }
 
-/// When the seconds on screen count on; none unless a scenario runs.
+/// When the seconds on screen count on; none unless a scenario runs here: who only listens is told what time it is.
 pub(super) fn next_second(state: &State) -> Option<Timestamp> {
+    if only_listens(state) {
+        return None;
+    }
     let coach = state.coach.as_ref().filter(|c| c.stand == Stand::Runs && c.ended.is_none())?;
     let seconds = elapsed(coach, state.clock)?.as_secs() + 1;
     coach.began?.checked_add(Duration::from_secs(seconds)).ok()

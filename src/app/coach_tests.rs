@@ -135,6 +135,9 @@ fn seconds_count_while_it_is_the_learners_turn_alone() {
     };
     let second = noon().checked_add(Duration::from_secs(1)).ok();
     assert_eq!(deadline(coached()), second);
+    let mut listens = state(Some(coached()));
+    (listens.toast, listens.access.follower) = (None, true);
+    assert_eq!(next_deadline(&listens), None, "a recording's clock is not this one");
     assert_eq!(deadline(solved()), None);
     assert_eq!(deadline(CoachView { began: None, ..coached() }), None);
     let prepares = Stand::Prepares("starts m1".into());
