@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::model::coach::{Change, Choice, CoachView, Stand};
 use crate::model::{
     Bytes, ClusterId, ClusterView, Endpoint, MemberId, MemberState, MemberStatus, MemberView, RaftIndex,
     Revision, Role, Term,
@@ -122,5 +123,58 @@ pub(crate) fn listing() -> Listing {
             saved("before-the-upgrade.db", 700, None, ""),
         ],
         parts: vec!["/var/lib/etcdtop/prod-eu1-20270112T020000Z.db.part".into()],
+    }
+}
+
+/// What a coach says in the first step of a scenario, a minute and ten seconds in.
+pub(crate) fn coached() -> CoachView {
+    let second = |s: u64| noon().checked_add(Duration::from_secs(s)).unwrap();
+    CoachView {
+        scenario: "hung-member".into(),
+        title: "A member that says nothing".into(),
+        symptom:
+            "Pager: writes through one of three API servers time out since 07:58. The other two are fine."
+                .into(),
+        step: 1,
+        of: 3,
+        task: "Find the member that accepts connections and answers nothing, and select it.".into(),
+        look: "1 Overview: the state of each member; 7 Timeline: since when".into(),
+        missing: Some("no member is selected that is hung".into()),
+        hints: Vec::new(),
+        hints_left: 2,
+        changed: vec![
+            Change { at: second(2), line: "m2 hung: accepts TCP, no answer for 2 s".into() },
+            Change { at: second(5), line: "m1 leads, term 8 (was m2)".into() },
+        ],
+        choices: vec![
+            Choice { title: "continue m2".into(), command: "kill -CONT $(pidof etcd)   (on m2)".into() },
+            Choice { title: "start m2 again".into(), command: "systemctl restart etcd   (on m2)".into() },
+        ],
+        doing: None,
+        mistakes: Vec::new(),
+        stand: Stand::Runs,
+        score: 100,
+        began: Some(second(0)),
+        ended: None,
+        debrief: Vec::new(),
+        watcher: None,
+    }
+}
+
+/// The same scenario, solved after four minutes.
+pub(crate) fn solved() -> CoachView {
+    CoachView {
+        step: 3,
+        stand: Stand::Solved,
+        missing: None,
+        score: 85,
+        hints: vec!["A stopped process still accepts TCP: the kernel does that for it.".into()],
+        mistakes: vec!["m3 was restarted, which was well: the cluster stood without quorum for 2 s".into()],
+        ended: noon().checked_add(Duration::from_secs(240)).ok(),
+        debrief: vec![
+            "The process of m2 was stopped. Its kernel went on accepting connections, so nothing but a deadline tells it from a slow one. The other two missed its heartbeats and elected m1 in term 8.".into(),
+            "When it was continued it learned of the new term with the next heartbeat, became a follower, and read on from the entry where it had stopped.".into(),
+        ],
+        ..coached()
     }
 }

@@ -1,6 +1,9 @@
 //! The table of keys is whole, and binding anew says what is wrong.
 
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::app::Key;
 
 #[test]
 fn the_table_binds_every_action_without_conflict() {

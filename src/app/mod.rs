@@ -1,5 +1,7 @@
 //! The dashboard's state and how it changes. No I/O, no widgets.
 
+mod bindings;
+pub mod coach;
 pub mod dialog;
 mod interrupted;
 pub mod key;

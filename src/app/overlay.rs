@@ -26,10 +26,10 @@ fn close(state: &mut State) {
 /// The wheel.
 pub(super) fn scroll_by(overlay: &mut Overlay, rows: i16) {
     let scroll = match overlay {
-        Overlay::Help { scroll } | Overlay::Explain { scroll, .. } => scroll,
+        Overlay::Help { scroll } | Overlay::Explain { scroll, .. } | Overlay::Coach { scroll } => scroll,
         Overlay::Plan(dialog) => &mut dialog.scroll,
         Overlay::Prune(prune) => &mut prune.scroll,
-        Overlay::Palette { .. } | Overlay::Leave => return,
+        Overlay::Palette { .. } | Overlay::Leave | Overlay::Acts(_) => return,
     };
     *scroll = scroll.saturating_add_signed(rows);
 }
@@ -42,8 +42,13 @@ pub(super) fn in_overlay(state: &mut State, key: Key) -> Vec<Effect> {
     );
     let act = state.keymap.action(key);
     match &mut state.overlay {
-        Some(Overlay::Help { scroll } | Overlay::Explain { scroll, .. }) => {
-            if closes {
+        Some(overlay @ (Overlay::Help { .. } | Overlay::Explain { .. } | Overlay::Coach { .. })) => {
+            let (scroll, coach) = match overlay {
+                Overlay::Coach { scroll } => (scroll, true),
+                Overlay::Help { scroll } | Overlay::Explain { scroll, .. } => (scroll, false),
+                _ => return Vec::new(),
+            };
+            if closes || coach && act == Some(ActionId::Coach) {
                 close(state);
             } else {
                 *scroll = match act {
@@ -93,6 +98,7 @@ pub(super) fn in_overlay(state: &mut State, key: Key) -> Vec<Effect> {
         }
         Some(Overlay::Plan(_)) => operation::in_dialog(state, key),
         Some(Overlay::Prune(_)) => super::prune::in_dialog(state, key),
+        Some(Overlay::Acts(_)) => super::coach::in_acts(state, key),
         Some(Overlay::Leave) => operation::in_leave(state, key),
         None => Vec::new(),
     }

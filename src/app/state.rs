@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tui_input::Input;
 
+use super::coach::Acts;
 use super::dialog::Dialog;
 use super::keymap::Keymap;
 use super::operation::Changes;
@@ -15,9 +16,11 @@ use super::prune::Prune;
 use super::shelf::Shelf;
 use crate::config::ThemeName;
 use crate::diagnose::Damper;
+use crate::model::coach::CoachView;
 use crate::model::finding::FindingKey;
 use crate::model::hashes::Comparison;
-use crate::model::{ClusterView, Endpoint, Event, Finding, MemberId, Severity, Verdict};
+use crate::model::revisions::RevisionLine;
+use crate::model::{ClusterView, Endpoint, Event, Finding, MemberId, Revision, Severity, Verdict};
 use crate::poll::history::History;
 
 /// The views, in the order of their number keys.
@@ -39,6 +42,8 @@ pub enum Screen {
     Timeline,
     /// 8: fsync, commit, round trips, requests.
     Latency,
+    /// 9: what etcd does inside: revisions, pages, log.
+    Internals,
 }
 
 /// What lies over the view and takes the keys.
@@ -62,6 +67,13 @@ pub enum Overlay {
     Prune(Box<Prune>),
     /// Leaving while an operation runs.
     Leave,
+    /// `A`: what can be done to the lab.
+    Acts(Acts),
+    /// `C`: everything that the coach says.
+    Coach {
+        /// First line shown.
+        scroll: u16,
+    },
     /// `e`: what the view, or the plan under it, means.
     Explain {
         /// First line shown.
@@ -111,6 +123,8 @@ pub struct Access {
     pub read_only: Option<String>,
     /// The cluster is a lab of ours.
     pub lab: bool,
+    /// What the coach says is of another etcdtop, or of a recording: nothing can be asked of it from here.
+    pub follower: bool,
 }
 
 /// The rows of the view, filtered with `/`.
@@ -202,6 +216,10 @@ pub struct State {
     pub scroll: u16,
     /// The filter of member rows and timeline.
     pub filter: Filter,
+    /// The revision that is pointed at on the line of revisions; none: the current one, and it moves with it.
+    pub mark: Option<Revision>,
+    /// What the coach of a lab's scenario says.
+    pub coach: Option<Box<CoachView>>,
     /// What lies over the view.
     pub overlay: Option<Overlay>,
     /// The message at the bottom.
@@ -262,6 +280,8 @@ impl State {
             pings: BTreeMap::new(),
             scroll: 0,
             filter: Filter::default(),
+            mark: None,
+            coach: None,
             overlay: None,
             toast: None,
             interval,
@@ -340,13 +360,23 @@ impl State {
             .filter(move |e| e.line.to_lowercase().contains(&needle))
     }
 
+    /// The line of revisions, as far as members tell; none before one told its revision.
+    #[must_use]
+    pub fn revisions(&self) -> Option<RevisionLine> {
+        // A floor of 0 is known as well: nothing was compacted.
+        let told = || self.view.members.iter().filter_map(|m| m.metrics.as_ref()?.compact_revision).max();
+        Some(RevisionLine { floor: self.view.compact_revision.or_else(told), head: self.view.revision? })
+    }
+
     /// Keeps what is scrolled within `most` lines.
     pub const fn keep_scroll(&mut self, most: u16) {
         let scroll = match &mut self.overlay {
-            Some(Overlay::Help { scroll } | Overlay::Explain { scroll, .. }) => scroll,
+            Some(Overlay::Help { scroll } | Overlay::Explain { scroll, .. } | Overlay::Coach { scroll }) => {
+                scroll
+            }
             Some(Overlay::Plan(dialog)) => &mut dialog.scroll,
             Some(Overlay::Prune(prune)) => &mut prune.scroll,
-            Some(Overlay::Palette { .. } | Overlay::Leave) => return,
+            Some(Overlay::Palette { .. } | Overlay::Leave | Overlay::Acts(_)) => return,
             None => &mut self.scroll,
         };
         if *scroll > most {

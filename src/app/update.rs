@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::INTERVALS;
+use super::coach::{self, LabWish};
 use super::key::{Key, KeyCode};
 use super::keymap::{ActionId, action};
 use super::news;
@@ -15,6 +16,8 @@ use super::shelf::{self, News, Work};
 use super::state::{Live, Overlay, RowKey, Screen, State};
 use crate::config::ThemeName;
 use crate::model::ClusterView;
+use crate::model::Revision;
+use crate::model::coach::CoachView;
 use crate::model::hashes::Comparison;
 use crate::ops::past::History as Past;
 use crate::ops::{OpEvent, Plan, Progress};
@@ -48,6 +51,8 @@ pub enum Msg {
     Shelf(News),
     /// The members' data beside each other, or why it could not be compared.
     Compared(Result<Comparison, String>),
+    /// What the coach of a lab says now; none: no scenario runs any more.
+    Coach(Option<Box<CoachView>>),
 }
 
 /// What the loop must do.
@@ -73,6 +78,8 @@ pub enum Effect {
     Shelf(Work),
     /// Ask every member for the hash of its data.
     Compare,
+    /// Ask something of the lab.
+    Lab(LabWish),
     /// Back to the shell until SIGCONT.
     Suspend,
     /// The end.
@@ -80,7 +87,7 @@ pub enum Effect {
 }
 
 /// The views in the order of Tab.
-pub const SCREENS: [Screen; 8] = [
+pub const SCREENS: [Screen; 9] = [
     Screen::Overview,
     Screen::Member,
     Screen::Storage,
@@ -89,6 +96,7 @@ pub const SCREENS: [Screen; 8] = [
     Screen::Snapshots,
     Screen::Timeline,
     Screen::Latency,
+    Screen::Internals,
 ];
 
 /// Changes the state; what the loop must do.
@@ -124,6 +132,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         }
         Msg::Shelf(news) => return shelf::on_news(state, news),
         Msg::Compared(outcome) => news::on_comparison(state, outcome),
+        Msg::Coach(says) => coach::on_news(state, says),
         Msg::View(view) => news::on_view(state, view),
         Msg::Tick(now) => {
             state.clock = now;
@@ -149,7 +158,7 @@ pub fn next_deadline(state: &State) -> Option<Timestamp> {
     // What runs counts seconds.
     let operation =
         state.changes.running().and_then(|_| state.clock.checked_add(Duration::from_secs(1)).ok());
-    [toast, ages, operation].into_iter().flatten().min()
+    [toast, ages, operation, coach::next_second(state)].into_iter().flatten().min()
 }
 
 /// Between two polls that are further apart than this, ages count on in such steps.
@@ -283,6 +292,9 @@ pub(super) fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
         | ActionId::Recover
         | ActionId::GoOn => operation::open(state, id),
         ActionId::Stop => return operation::stop(state),
+        ActionId::Hint => return vec![Effect::Lab(LabWish::Hint)],
+        ActionId::Acts => coach::open_acts(state),
+        ActionId::Coach => state.overlay = Some(Overlay::Coach { scroll: 0 }),
         ActionId::Quit => return operation::quit(state),
     }
     Vec::new()
@@ -320,12 +332,28 @@ fn move_by(state: &mut State, rows: i16) {
     if state.screen == Screen::Snapshots {
         return shelf::move_by(state, rows);
     }
+    if state.screen == Screen::Internals {
+        return move_mark(state, rows);
+    }
     if matches!(state.screen, Screen::Timeline | Screen::Member | Screen::Operations | Screen::Latency) {
         // The loop keeps it within what there is to see.
         state.scroll = state.scroll.saturating_add_signed(rows);
         return;
     }
     select_by(state, rows);
+}
+
+/// Points at another revision: a row is a hundredth of the line, and down is later.
+fn move_mark(state: &mut State, rows: i16) {
+    let Some(line) = state.revisions() else { return };
+    let from = state.mark.unwrap_or(line.head);
+    let to = match rows {
+        i16::MIN => Revision(1),
+        i16::MAX => line.last(),
+        _ => line.step(from, rows),
+    };
+    // At the head it moves with it.
+    state.mark = (to != line.head).then_some(to);
 }
 
 /// Selects the member so many rows further down.

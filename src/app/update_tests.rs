@@ -7,7 +7,7 @@ use crate::app::keymap::{ACTIONS, Keymap};
 use crate::app::state::{Access, Look};
 use crate::model::event::EventKind;
 use crate::model::{Endpoint, MemberState};
-use crate::testing::{healthy, with_state};
+use crate::testing::{coached, healthy, solved, with_state};
 
 fn state() -> State {
     let look = Look { theme: ThemeName::Dark, ascii: false };
@@ -200,6 +200,8 @@ fn any_msg() -> impl Strategy<Value = Msg> {
         (0_u16..300, 0_u16..90).prop_map(|(w, h)| Msg::Resize(w, h)),
         (0_usize..6).prop_map(|n| Msg::View(Arc::new(healthy(n)))),
         any::<i16>().prop_map(Msg::Wheel),
+        proptest::sample::select(vec![None, Some(coached()), Some(solved())])
+            .prop_map(|says| Msg::Coach(says.map(Box::new))),
     ]
 }
 

@@ -17,6 +17,7 @@ use super::exit::Exit;
 use super::operate::snapshot_dir;
 use super::operations::Runner;
 use super::shelf::Shelf;
+use crate::app::coach::LabWish;
 use crate::app::shelf::Work;
 use crate::app::state::{Access, Look, Screen};
 use crate::app::update::next_deadline;
@@ -75,6 +76,7 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
         origin,
         read_only: settings.read_only.value.then(|| settings.read_only.origin.to_string()),
         lab: false,
+        follower: false,
     };
     let opening = if settings.endpoints.value.is_empty() {
         Opening::Discover(Box::new(access_to), Box::new(settings.clone()))
@@ -308,6 +310,11 @@ impl<'a> Loop<'a> {
         self.comparing = Some(tokio::spawn(async move { compare(&view, &poll, &dialer).await }));
     }
 
+    /// Asks something of the lab's scenario: none runs that could hear it.
+    fn lab(&mut self, wish: LabWish) {
+        self.state.say(format!("no scenario takes it: {wish:?}"), true);
+    }
+
     /// Starts a confirmed plan; why it cannot be started.
     fn start_operation(&mut self, plan: Plan, typed: &str) -> Result<(), String> {
         let (Some(poll), Some(dialer)) = (&self.poll, &self.dialer) else {
@@ -391,6 +398,7 @@ impl<'a> Loop<'a> {
                     }
                 }
                 Effect::Shelf(work) => self.shelf.begin(work),
+                Effect::Lab(wish) => self.lab(wish),
                 Effect::Quit => return Ok(Some(Exit::Done)),
             }
         }

@@ -166,6 +166,7 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
             ),
             read_only: settings.read_only.value.then(|| settings.read_only.origin.to_string()),
             lab: true,
+            follower: false,
         };
         dashboard::open(&runtime, &settings, Opening::Ready(options), access)
     };

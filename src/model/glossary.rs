@@ -15,6 +15,8 @@ pub enum Topic {
     Snapshots,
     /// How long things take.
     Latency,
+    /// What etcd does inside.
+    Internals,
     /// A step of a plan.
     Step,
 }
@@ -78,7 +80,7 @@ pub static GLOSSARY: &[Entry] = &[
         source: "Status.dbSize, Status.dbSizeInUse",
         threshold: "warning when less than half is in use and more than 100 MiB are (etcd mixin)",
         etcdctl: STATUS,
-        topics: &[Topic::Cluster, Topic::Member, Topic::Storage],
+        topics: &[Topic::Cluster, Topic::Member, Topic::Storage, Topic::Internals],
     },
     Entry {
         term: "quota",
@@ -86,7 +88,7 @@ pub static GLOSSARY: &[Entry] = &[
         source: "Status.dbSizeQuota (3.6 and later), etcd_server_quota_backend_bytes before",
         threshold: "warning above 80% (etcd-defrag), critical above 95% (etcd mixin)",
         etcdctl: "etcdctl alarm list",
-        topics: &[Topic::Cluster, Topic::Storage],
+        topics: &[Topic::Cluster, Topic::Storage, Topic::Internals],
     },
     Entry {
         term: "revision, compacted up to",
@@ -134,7 +136,7 @@ pub static GLOSSARY: &[Entry] = &[
         source: "Status.raftIndex, Status.raftAppliedIndex",
         threshold: "warning above 1,000 entries; etcd itself calls an apply gap of 5,000 slow",
         etcdctl: STATUS,
-        topics: &[Topic::Raft, Topic::Cluster, Topic::Member],
+        topics: &[Topic::Raft, Topic::Cluster, Topic::Member, Topic::Internals],
     },
     Entry {
         term: "fsync p99",
@@ -182,7 +184,7 @@ pub static GLOSSARY: &[Entry] = &[
         source: "MemberList; Status.leader, as most members of the highest term name it",
         threshold: "",
         etcdctl: STATUS,
-        topics: &[Topic::Cluster, Topic::Member, Topic::Raft],
+        topics: &[Topic::Cluster, Topic::Member, Topic::Raft, Topic::Internals],
     },
     Entry {
         term: "version, storage",
@@ -231,6 +233,30 @@ pub static GLOSSARY: &[Entry] = &[
         threshold: "warning above 80% of the files; above 1 GiB and three times the file (runbooks)",
         etcdctl: "curl -s ENDPOINT/metrics | grep ^process_",
         topics: &[Topic::Member],
+    },
+    Entry {
+        term: "line of revisions: floor, head, R",
+        meaning: "From revision 1 to the head, the newest. A compaction moves the floor up: of what lies below only each key's newest version is left, and those that were deleted by then not even so. From the floor to the head every version can be read and every event watched from; the floor itself still can. R is a revision that you point at. A watcher from R gets all events since, then live ones; below the floor it is cancelled with the compact revision, and must read everything anew; above the head it waits. A read at R gets the keys as they were then, or an error. A watcher that keeps up is never cancelled by a compaction. Each part of the line has its own scale.",
+        source: "header.revision, etcd_debugging_mvcc_compact_revision; rate and age from what was seen since the start",
+        threshold: "",
+        etcdctl: "etcdctl watch --rev R --prefix ''; etcdctl get --rev R --prefix ''",
+        topics: &[Topic::Internals],
+    },
+    Entry {
+        term: "pages: what happened",
+        meaning: "The file is made of pages. A put takes free ones, and the file grows when there are none (in use grows, then both). A compaction frees those of old versions (in use falls, the file stays); they count as in use until later writes commit, so it falls in steps. Only a defragmentation writes the file anew without the free ones: the file shrinks. Each is concluded from the sizes of successive polls, the moves of less than half a per cent left out; compacted and defragmented are said where the member's own counters agree.",
+        source: "Status.dbSize, Status.dbSizeInUse of the last 15 min; etcd_debugging_mvcc_db_compaction_total_duration_milliseconds_count, etcd_disk_backend_defrag_duration_seconds_count",
+        threshold: "",
+        etcdctl: STATUS,
+        topics: &[Topic::Internals],
+    },
+    Entry {
+        term: "the log on each member",
+        meaning: "The leader appends every write to the log and sends it to the others; it is committed when a majority has it on disk, and each member applies what is committed in the same order. The tracks show the same piece of the log: full as far as the member applied it, lighter as far as it knows it to be committed. A member that stands still stays where it was while the others run on; when it is back it reads on from there, or, when the leader keeps those entries no more (it keeps at least the last 5,000), gets a whole snapshot. The scale grows with the one that is furthest behind.",
+        source: "Status.raftIndex, Status.raftAppliedIndex; entries a second over the last minute",
+        threshold: "warning above 1,000 entries; etcd itself calls an apply gap of 5,000 slow",
+        etcdctl: STATUS,
+        topics: &[Topic::Internals],
     },
     Entry {
         term: "step: compact",
@@ -288,8 +314,8 @@ mod tests {
 
     #[test]
     fn every_topic_has_entries_and_terms_are_said_once() {
-        use Topic::{Cluster, Latency, Member, Raft, Snapshots, Step, Storage};
-        for topic in [Cluster, Member, Storage, Raft, Snapshots, Latency, Step] {
+        use Topic::{Cluster, Internals, Latency, Member, Raft, Snapshots, Step, Storage};
+        for topic in [Cluster, Member, Storage, Raft, Snapshots, Latency, Internals, Step] {
             assert!(GLOSSARY.iter().any(|e| e.topics.contains(&topic)), "{topic:?}");
         }
         let mut terms: Vec<_> = GLOSSARY.iter().map(|e| e.term).collect();

@@ -8,6 +8,7 @@ pub mod compare;
 mod conclude;
 pub mod history;
 pub mod merge;
+pub mod pages;
 pub mod scrapes;
 mod source;
 mod told;

@@ -28,7 +28,11 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     }
     let [top, body, bottom] = parts(state, area);
     widgets::header::draw(state, &mut canvas, top);
-    screens::draw(state, &mut canvas, body);
+    let (view, coach) = widgets::coach::split(state, body);
+    screens::draw(state, &mut canvas, view);
+    if let Some(place) = coach {
+        widgets::coach::draw(state, &mut canvas, place, body);
+    }
     widgets::footer::draw(state, &mut canvas, bottom);
     match &state.overlay {
         Some(Overlay::Help { scroll }) => overlays::help::draw(state, &mut canvas, body, *scroll),
@@ -38,6 +42,8 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         Some(Overlay::Plan(dialog)) => overlays::plan::draw(state, &mut canvas, body, dialog),
         Some(Overlay::Prune(prune)) => overlays::prune::draw(state, &mut canvas, body, prune),
         Some(Overlay::Leave) => overlays::plan::leave(state, &mut canvas, body),
+        Some(Overlay::Acts(acts)) => overlays::coach::acts(&mut canvas, body, acts),
+        Some(Overlay::Coach { scroll }) => overlays::coach::draw(state, &mut canvas, body, *scroll),
         Some(Overlay::Explain { scroll, .. }) => overlays::explain::draw(state, &mut canvas, body, *scroll),
         None => {}
     }
@@ -62,8 +68,14 @@ pub fn most_scroll(state: &State) -> u16 {
             overlays::plan::most_scroll(dialog, &theme, &Glyphs::of(state.look.ascii), body)
         }
         Some(Overlay::Prune(prune)) => overlays::prune::most_scroll(prune, body),
-        Some(Overlay::Palette { .. } | Overlay::Leave) => 0,
-        None => screens::most_scroll(state, &theme, &Glyphs::of(state.look.ascii), body),
+        Some(Overlay::Coach { .. }) => {
+            overlays::coach::most_scroll(state, &theme, &Glyphs::of(state.look.ascii), body)
+        }
+        Some(Overlay::Palette { .. } | Overlay::Leave | Overlay::Acts(_)) => 0,
+        None => {
+            let (view, _) = widgets::coach::split(state, body);
+            screens::most_scroll(state, &theme, &Glyphs::of(state.look.ascii), view)
+        }
     }
 }
 

@@ -17,12 +17,13 @@ use crate::model::{
 };
 use crate::testing::{healthy, with_state};
 
+mod coach;
+mod internals;
 mod latency;
 mod shelf;
 
 fn state(views: &[ClusterView]) -> State {
-    let access =
-        Access { name: "prod-eu1".into(), origin: "context prod-eu1".into(), read_only: None, lab: false };
+    let access = Access { name: "prod-eu1".into(), origin: "context prod-eu1".into(), ..Access::default() };
     let look = Look { theme: ThemeName::Dark, ascii: false };
     let first = ClusterView::empty(crate::testing::noon());
     let mut s = State::new(Arc::new(first), access, look, Keymap::default(), Duration::from_secs(1));
@@ -257,7 +258,7 @@ fn operations() {
 fn frozen_shows_one_moment() {
     let mut s = state(&[healthy(3), healthy(3)]);
     press(&mut s, "p");
-    for keys in ["1", "2", "3", "4", "7"] {
+    for keys in ["1", "2", "3", "4", "7", "9"] {
         press(&mut s, keys);
         let before = text(&mut s, 120, 40);
         for second in 10..30 {
@@ -285,7 +286,7 @@ fn ascii_looks_the_same_in_ascii() {
     for (name, views) in FIXTURES.iter().filter(|(name, _)| *name != "hostile") {
         let mut s = state(&views());
         s.look.ascii = true;
-        for keys in ["1", "2", "3", "4", "7", "?", "esc :", "esc e"] {
+        for keys in ["1", "2", "3", "4", "7", "9", "?", "esc :", "esc e"] {
             press(&mut s, keys);
             let shown = text(&mut s, 120, 40);
             assert!(shown.is_ascii(), "{name}, {keys}:\n{shown}");
@@ -301,7 +302,7 @@ fn mono_uses_no_colour() {
     for (_, views) in FIXTURES {
         let mut s = state(&views());
         s.look.theme = ThemeName::Mono;
-        for keys in ["1", "2", "3", "4", "7", "?", "esc :", "esc e"] {
+        for keys in ["1", "2", "3", "4", "7", "9", "?", "esc :", "esc e"] {
             press(&mut s, keys);
             s.size = (120, 40);
             let buffer = buffer(&s, 120, 40);
@@ -329,7 +330,7 @@ fn every_member_has_its_state_as_a_word_even_at_80x24() {
 #[test]
 fn nothing_from_a_cluster_moves_the_cursor() {
     let mut s = state(&[hostile()]);
-    for keys in ["1", "2", "3", "4", "7"] {
+    for keys in ["1", "2", "3", "4", "7", "9"] {
         press(&mut s, keys);
         for (width, height) in [(80, 24), (200, 50)] {
             let shown = text(&mut s, width, height);
@@ -379,12 +380,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
     /// Any size, any view, any fixture: no panic, and nothing outside.
     #[test]
-    fn no_size_panics(width in 0_u16..260, height in 0_u16..80, fixture in 0..FIXTURES.len(), keys in "[123467?:e/pjGP]{0,6}", ascii: bool) {
+    fn no_size_panics(width in 0_u16..260, height in 0_u16..80, fixture in 0..FIXTURES.len(), keys in "[1234679?:e/pjkGPAC]{0,6}", ascii: bool, coached: bool) {
         let mut s = state(&FIXTURES[fixture].1());
         s.look.ascii = ascii;
         s.size = (width, height);
         if ascii {
             shelf::fill(&mut s);
+        }
+        if coached {
+            update(&mut s, Msg::Coach(Some(Box::new(crate::testing::coached()))));
         }
         for key in keys.chars() {
             update(&mut s, Msg::Key(Key::parse(&key.to_string()).unwrap()));

@@ -123,6 +123,9 @@ pub(super) struct Glyphs {
     pub(super) in_use: &'static str,
     pub(super) reclaimable: &'static str,
     pub(super) free: &'static str,
+    /// Revisions that can be read.
+    pub(super) history: &'static str,
+    pub(super) points_up: &'static str,
     /// A third, two thirds, and more of a cell.
     pub(super) shades: [&'static str; 3],
     /// Eighths of a cell, from nothing to full; ASCII has three levels.
@@ -152,6 +155,8 @@ impl Glyphs {
                 in_use: "#",
                 reclaimable: "=",
                 free: ".",
+                history: "=",
+                points_up: "^",
                 shades: [":", "-", "="],
                 levels: &[" ", "_", "_", "-", "-", "=", "=", "#", "#"],
                 dot: "|",
@@ -175,6 +180,8 @@ impl Glyphs {
                 in_use: "█",
                 reclaimable: "▒",
                 free: "·",
+                history: "━",
+                points_up: "▲",
                 shades: ["░", "▒", "▓"],
                 levels: &[" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
                 dot: "·",

@@ -20,6 +20,7 @@ const fn topic(screen: Screen) -> Topic {
         Screen::Snapshots => Topic::Snapshots,
         Screen::Raft => Topic::Raft,
         Screen::Latency => Topic::Latency,
+        Screen::Internals => Topic::Internals,
     }
 }
 

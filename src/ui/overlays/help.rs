@@ -28,11 +28,14 @@ fn lines(state: &State, groups: &[Group]) -> Vec<Line> {
 fn columns(state: &State, area: Rect) -> Vec<Vec<Line>> {
     if area.width >= 110 {
         vec![
-            lines(state, &[Group::Views, Group::Move]),
+            lines(state, &[Group::Views, Group::Move, Group::Lab]),
             lines(state, &[Group::Change, Group::Look, Group::Program]),
         ]
     } else {
-        vec![lines(state, &[Group::Views, Group::Change, Group::Move, Group::Look, Group::Program])]
+        vec![lines(
+            state,
+            &[Group::Views, Group::Change, Group::Move, Group::Look, Group::Lab, Group::Program],
+        )]
     }
 }
 

@@ -1,5 +1,6 @@
 //! What lies over a view.
 
+pub(super) mod coach;
 pub(super) mod explain;
 pub(super) mod help;
 pub(super) mod palette;

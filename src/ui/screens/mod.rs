@@ -1,5 +1,6 @@
 //! The views. A new one is one file and one line in [`TABLE`].
 
+mod internals;
 mod latency;
 mod member;
 mod operations;
@@ -27,7 +28,7 @@ pub(super) fn most_scroll(state: &State, theme: &Theme, glyphs: &Glyphs, area: R
         }
         Screen::Snapshots => snapshots::most_scroll(state, theme, glyphs, area),
         Screen::Latency => latency::most_scroll(state, area),
-        Screen::Overview | Screen::Storage | Screen::Raft => 0,
+        Screen::Overview | Screen::Storage | Screen::Raft | Screen::Internals => 0,
     }
 }
 
@@ -53,12 +54,13 @@ pub(super) struct View {
 pub(super) const TABLE: &[View] = &[
     View { id: Screen::Overview, title: "Overview", short: "Overview", draw: overview::draw },
     View { id: Screen::Member, title: "Member", short: "Member", draw: member::draw },
-    View { id: Screen::Storage, title: "Storage", short: "Storage", draw: storage::draw },
+    View { id: Screen::Storage, title: "Storage", short: "Store", draw: storage::draw },
     View { id: Screen::Raft, title: "Raft", short: "Raft", draw: raft::draw },
     View { id: Screen::Operations, title: "Operations", short: "Ops", draw: operations::draw },
-    View { id: Screen::Snapshots, title: "Snapshots", short: "Snapshots", draw: snapshots::draw },
+    View { id: Screen::Snapshots, title: "Snapshots", short: "Snaps", draw: snapshots::draw },
     View { id: Screen::Timeline, title: "Timeline", short: "Timeline", draw: timeline::draw },
     View { id: Screen::Latency, title: "Latency", short: "Latency", draw: latency::draw },
+    View { id: Screen::Internals, title: "Internals", short: "Inside", draw: internals::draw },
 ];
 
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {

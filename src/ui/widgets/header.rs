@@ -168,7 +168,7 @@ fn pace(state: &State) -> Option<String> {
 
 /// Two significant digits, so that a steady rate stands still.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // rates are small and not negative
-fn rounded(rate: f64) -> String {
+pub(in crate::ui) fn rounded(rate: f64) -> String {
     if rate < 10.0 {
         return format!("{:.0}", rate.max(1.0));
     }

@@ -2,6 +2,7 @@
 
 pub(super) mod bar;
 pub(super) mod chart;
+pub(super) mod coach;
 pub(super) mod findings;
 pub(super) mod footer;
 pub(super) mod header;
