@@ -1,5 +1,6 @@
 //! The dashboard's loop: one select, one draw. Ties together poll, app, ui and term.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,9 @@ use crate::app::update::next_deadline;
 use crate::app::{Effect, Keymap, Msg, State, update};
 use crate::config::{ColorChoice, Settings, ThemeName};
 use crate::etcd::Dialer;
+use crate::lab::session::{Session, snapshots as snapshots_of_a_lab};
 use crate::model::ClusterView;
+use crate::model::coach::CoachView;
 use crate::model::hashes::Comparison;
 use crate::ops::Plan;
 use crate::poll::compare::compare;
@@ -50,6 +53,15 @@ pub(super) enum Opening {
     Ready(poll::Options),
     /// The endpoints have to be looked up first: the future does that.
     Discover(Box<crate::etcd::Access>, Box<Settings>),
+}
+
+/// What a lab has besides a cluster.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Aside<'a> {
+    /// The scenario that runs.
+    pub(super) session: Option<&'a Session>,
+    /// The lab's own folder: snapshots, journal and recording of a lab go with it.
+    pub(super) folder: Option<&'a Path>,
 }
 
 /// Refuses early, before anything is started, where no dashboard can be shown.
@@ -92,14 +104,20 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
         })
     };
     let runtime = runtime()?;
-    let exit = open(&runtime, &settings, opening, access);
+    let exit = open(&runtime, &settings, opening, access, Aside::default());
     // A resolver that does not answer must not keep anybody from leaving.
     runtime.shutdown_background();
     exit
 }
 
 /// Opens the dashboard and runs it until it is left.
-pub(super) fn open(runtime: &Runtime, settings: &Settings, opening: Opening, access: Access) -> Result<Exit> {
+pub(super) fn open(
+    runtime: &Runtime,
+    settings: &Settings,
+    opening: Opening,
+    access: Access,
+    aside: Aside<'_>,
+) -> Result<Exit> {
     let bindings = settings.keys.iter().map(|k| (k.action.as_str(), k.keys.as_slice(), k.line));
     let keymap = Keymap::with(bindings)?;
     let color = match settings.color.value {
@@ -119,13 +137,13 @@ pub(super) fn open(runtime: &Runtime, settings: &Settings, opening: Opening, acc
     for warning in &settings.warnings {
         state.notice(warning);
     }
-    state.changes.snapshots = snapshot_dir(settings);
+    state.changes.snapshots = aside.folder.map_or_else(|| snapshot_dir(settings), snapshots_of_a_lab);
     state.changes.proof_key = format!("{}proof", settings.proof_prefix.value);
     runtime.block_on(async {
         // Before the terminal is taken: a signal from now on ends the loop in order.
         let mut signals = Signals::listen()?;
         let guard = Guard::take()?;
-        let mut this = Loop::new(state, depth, &guard, Runner::new(settings));
+        let mut this = Loop::new(state, depth, &guard, Runner::new(settings, aside.folder), aside.session);
         let outcome = this.run(opening, &mut signals).await;
         let changes = &this.state.changes;
         if let Some(operation) = changes.operation.as_ref().filter(|o| changes.leaving && !o.runs()) {
@@ -152,6 +170,8 @@ struct Loop<'a> {
     runner: Runner,
     shelf: Shelf,
     comparing: Option<JoinHandle<Result<Comparison, String>>>,
+    session: Option<&'a Session>,
+    coach: Option<watch::Receiver<CoachView>>,
     /// When it was last looked whether the journal has changed.
     journal_read: Instant,
     /// When the folder of snapshots was listed last.
@@ -163,7 +183,13 @@ struct Loop<'a> {
 }
 
 impl<'a> Loop<'a> {
-    fn new(mut state: State, depth: Depth, guard: &'a Guard, runner: Runner) -> Self {
+    fn new(
+        mut state: State,
+        depth: Depth,
+        guard: &'a Guard,
+        runner: Runner,
+        session: Option<&'a Session>,
+    ) -> Self {
         state.size = Guard::size();
         let shelf = Shelf::new(state.changes.snapshots.clone());
         Self {
@@ -175,6 +201,8 @@ impl<'a> Loop<'a> {
             runner,
             shelf,
             comparing: None,
+            coach: session.map(Session::coach),
+            session,
             journal_read: Instant::now(),
             folder_read: Instant::now(),
             drawn: Instant::now(),
@@ -249,7 +277,14 @@ impl<'a> Loop<'a> {
                 outcome = async { this.comparing.as_mut().ok_or(())?.await.map_err(|_| ()) }, if this.comparing.is_some() => {
                     this.comparing = None;
                     let outcome = outcome.unwrap_or_else(|()| Err("internal error".to_owned()));
+                    if let (Some(session), Ok(comparison)) = (this.session, &outcome) {
+                        session.compared(comparison.clone());
+                    }
                     this.take(Msg::Compared(outcome))?;
+                    this.due.get_or_insert(this.drawn + FRAME);
+                }
+                coach = next_of(&mut this.coach) => {
+                    this.take(Msg::Coach(Some(Box::new(coach))))?;
                     this.due.get_or_insert(this.drawn + FRAME);
                 }
                 changed = views.changed(), if polling => {
@@ -276,6 +311,9 @@ impl<'a> Loop<'a> {
         self.dialer = Some(options.dialer.clone());
         let poll = Poll::start(options);
         let views = poll.views();
+        if let Some(session) = self.session {
+            session.follow(poll.views());
+        }
         self.poll = Some(poll);
         views
     }
@@ -310,9 +348,18 @@ impl<'a> Loop<'a> {
         self.comparing = Some(tokio::spawn(async move { compare(&view, &poll, &dialer).await }));
     }
 
-    /// Asks something of the lab's scenario: none runs that could hear it.
-    fn lab(&mut self, wish: LabWish) {
-        self.state.say(format!("no scenario takes it: {wish:?}"), true);
+    /// Asks something of the lab's scenario. Some: leave, to begin it anew.
+    fn lab(&self, wish: LabWish) -> Option<Exit> {
+        let session = self.session?;
+        match wish {
+            LabWish::Hint => session.hint(),
+            LabWish::Act(choice) => session.act(choice),
+            LabWish::Restart => {
+                session.anew();
+                return Some(Exit::Done);
+            }
+        }
+        None
     }
 
     /// Starts a confirmed plan; why it cannot be started.
@@ -398,10 +445,25 @@ impl<'a> Loop<'a> {
                     }
                 }
                 Effect::Shelf(work) => self.shelf.begin(work),
-                Effect::Lab(wish) => self.lab(wish),
+                Effect::Lab(wish) => {
+                    if let Some(exit) = self.lab(wish) {
+                        return Ok(Some(exit));
+                    }
+                }
                 Effect::Quit => return Ok(Some(Exit::Done)),
             }
         }
         Ok(None)
     }
+}
+
+/// What the coach says next; never anything where there is none.
+async fn next_of(coach: &mut Option<watch::Receiver<CoachView>>) -> CoachView {
+    if let Some(it) = coach {
+        if it.changed().await.is_ok() {
+            return it.borrow_and_update().clone();
+        }
+        *coach = None;
+    }
+    std::future::pending().await
 }

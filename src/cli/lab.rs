@@ -8,10 +8,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::Cli;
 use super::connect::{output, settings};
-use super::dashboard::{self, Opening};
+use super::dashboard::{self, Aside, Opening};
 use super::exit::Exit;
-use super::lab_check;
 use super::table::table;
+use super::{lab_check, scenario};
 use crate::config::OutputFormat;
 use crate::etcd::Dialer;
 use crate::lab::scenario::{MYSTERY, TABLE};
@@ -23,6 +23,7 @@ use crate::poll;
 #[derive(Args, Debug)]
 pub struct LabArgs {
     /// A scenario, or `mystery` [default: a healthy cluster to try things on]
+    #[arg(conflicts_with_all = ["members", "quota", "load", "keep", "no_dashboard"])]
     scenario: Option<String>,
     /// Every scenario, and what one learns in it
     #[arg(long, conflicts_with_all = ["scenario", "check"])]
@@ -120,6 +121,11 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
             }
         });
     }
+    if let Some(name) = &args.scenario {
+        let mut first = args.seed;
+        let mut seed = || first.take().unwrap_or_else(draw);
+        return scenario::run(&settings, name, args.etcd_version.as_deref(), launcher, &mut seed);
+    }
     if !args.no_dashboard {
         dashboard::need_terminal()?;
     }
@@ -168,7 +174,8 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
             lab: true,
             follower: false,
         };
-        dashboard::open(&runtime, &settings, Opening::Ready(options), access)
+        let aside = Aside { session: None, folder: Some(cluster.folder()) };
+        dashboard::open(&runtime, &settings, Opening::Ready(options), access, aside)
     };
     drop(load);
     drop(cluster);
@@ -214,14 +221,14 @@ fn announce(cluster: &Cluster) {
 }
 
 /// SIGINT, SIGTERM and SIGHUP: each ends the lab in order.
-struct Interrupts {
+pub(super) struct Interrupts {
     int: tokio::signal::unix::Signal,
     term: tokio::signal::unix::Signal,
     hup: tokio::signal::unix::Signal,
 }
 
 impl Interrupts {
-    fn new() -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
         Ok(Self {
             int: signal(SignalKind::interrupt())?,
             term: signal(SignalKind::terminate())?,
@@ -229,7 +236,7 @@ impl Interrupts {
         })
     }
 
-    async fn next(&mut self) -> u8 {
+    pub(super) async fn next(&mut self) -> u8 {
         tokio::select! {
             _ = self.int.recv() => 2,
             _ = self.term.recv() => 15,

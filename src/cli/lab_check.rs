@@ -20,7 +20,7 @@ use super::table::table;
 use crate::etcd::Dialer;
 use crate::lab::act::Who;
 use crate::lab::scenario::{self, Move, Scenario, TABLE};
-use crate::lab::session::{Drill, Session};
+use crate::lab::session::{Drill, Session, snapshots, state};
 use crate::model::coach::{CoachView, Stand};
 use crate::ops::journal::{End, Journal};
 use crate::ops::plan::{Keep, Request, Verify};
@@ -160,7 +160,7 @@ struct Player {
     poll: Poll,
     dialer: Dialer,
     /// Steps whose goals were waited for.
-    reached: usize,
+    steps: usize,
 }
 
 impl Player {
@@ -177,7 +177,7 @@ impl Player {
         });
         session.follow(poll.views());
         let coach = session.coach();
-        let mut this = Self { session, coach, poll, dialer, reached: 0 };
+        let mut this = Self { session, coach, poll, dialer, steps: 0 };
         this.until("the symptom shows", |c| !matches!(c.stand, Stand::Prepares(_))).await?;
         Ok(this)
     }
@@ -234,10 +234,12 @@ impl Player {
         let id = |who: Who| cast.id(who, &view).ok_or_else(|| format!("{} is no member", cast.name(who)));
         let request = match step {
             Move::Reach => {
-                self.reached += 1;
-                let steps = self.reached;
-                let reached = |c: &CoachView| c.step > steps || !matches!(c.stand, Stand::Runs);
-                return self.until(&format!("the goal of step {steps} is reached"), reached).await.map(drop);
+                self.steps += 1;
+                let (steps, mut reached) = (self.steps, self.session.reached());
+                let waited = timeout(PATIENCE, reached.wait_for(|n| *n >= steps)).await.is_ok();
+                let why =
+                    || format!("the goal of step {steps} is not reached: {}", telling(&self.coach.borrow()));
+                return if waited { Ok(()) } else { Err(why()) };
             }
             Move::Act(act) => {
                 let choice =
@@ -262,13 +264,15 @@ impl Player {
             }
             Move::Snapshot => Request::Snapshot {
                 member: None,
-                folder: self.session.snapshots(),
+                folder: snapshots(self.session.folder()),
                 name: None,
                 verify: Verify::Full,
             },
             Move::Disarm => Request::Disarm,
             Move::MoveLeader(who) => Request::MoveLeader { to: id(who)? },
-            Move::Recover => Request::RecoverNoSpace { folder: Some(self.session.snapshots()), keep: 1_000 },
+            Move::Recover => {
+                Request::RecoverNoSpace { folder: Some(snapshots(self.session.folder())), keep: 1_000 }
+            }
         };
         self.carry_out(&request).await
     }
@@ -280,7 +284,7 @@ impl Player {
         let asked = Timestamp::now();
         let view = handle.look(true, Duration::from_secs(3), |view| view.at > asked).await;
         let view = view.unwrap_or_else(|| Arc::clone(&handle.view()));
-        let folder = self.session.snapshots();
+        let folder = snapshots(self.session.folder());
         let place = tokio::task::spawn_blocking(move || snapshot::place(&folder)).await.ok();
         let plan = planner::plan(
             request,
@@ -297,7 +301,7 @@ impl Player {
         )?;
         let (cluster, typed) = (plan.cluster, plan.name_to_type.clone());
         let confirmed = confirm(plan, &Mode::ReadWrite, &typed).map_err(|e| e.to_string())?;
-        let journal = Journal::open(&self.session.state(), cluster).map_err(|e| e.to_string())?;
+        let journal = Journal::open(&state(self.session.folder()), cluster).map_err(|e| e.to_string())?;
         let running = launch(confirmed, Live::new(self.dialer.clone(), cluster, handle), journal);
         // Whoever sends the wish to stop is here until it ended.
         let (_events, _progress, _stop) = (running.events, running.progress, running.stop);

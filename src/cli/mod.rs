@@ -16,6 +16,7 @@ mod launch;
 mod logging;
 mod operate;
 mod operations;
+mod scenario;
 mod shelf;
 mod shell;
 mod snapshot;

@@ -2,7 +2,7 @@
 //! half-done because a terminal went away.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -12,6 +12,7 @@ use crate::app::Msg;
 use crate::app::operation::Operation;
 use crate::config::{HangUp, Settings};
 use crate::etcd::Dialer;
+use crate::lab::session;
 use crate::model::ClusterId;
 use crate::ops::journal::{self, End, Journal, JournalError};
 use crate::ops::past::{self, History, PROGRAM_ENDS};
@@ -42,9 +43,10 @@ struct Starting {
 }
 
 impl Runner {
-    pub(super) fn new(settings: &Settings) -> Self {
+    /// `lab`: the folder of a lab, whose journal goes with it.
+    pub(super) fn new(settings: &Settings, lab: Option<&Path>) -> Self {
         let on_hangup = settings.on_hangup.value;
-        let journals = journal::folder(&env);
+        let journals = lab.map(session::state).or_else(|| journal::folder(&env));
         Self {
             mode: mode(settings),
             journals,

@@ -108,6 +108,12 @@ impl Coach {
         self.scenario.acts(&self.cast)
     }
 
+    /// Steps whose goals were reached.
+    #[must_use]
+    pub const fn reached(&self) -> usize {
+        self.step
+    }
+
     /// Whether it is the learner's turn.
     #[must_use]
     pub fn runs(&self) -> bool {
@@ -312,8 +318,8 @@ impl Coach {
             scenario: if hidden { MYSTERY } else { s.name }.to_owned(),
             title: if hidden { "Mystery drill".into() } else { text(s.title) },
             symptom: if hidden { "Something is wrong with this cluster.".into() } else { text(s.symptom) },
-            step: (self.step + 1).min(s.steps.len()),
-            of: if hidden { 0 } else { s.steps.len() },
+            step: if hidden { 1 } else { (self.step + 1).min(s.steps.len()) },
+            of: if hidden { 1 } else { s.steps.len() },
             task: if hidden {
                 "Find out what is wrong, and mend it: every member serves, writes work, nothing is lost."
                     .into()

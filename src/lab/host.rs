@@ -16,6 +16,7 @@ use super::process;
 use super::pulse::Pulse;
 use super::scenario::Setting;
 use super::scratch::Scratch;
+use super::session::snapshots;
 use super::writing;
 use crate::etcd::lab_writer::LabWriter;
 use crate::etcd::{Access, Dialer};
@@ -386,7 +387,17 @@ impl Host {
                 self.ctl(&["member", "promote", &id]).await.map(|_| format!("{} votes", name(Who::New)))
             }
             Act::WakeConsumer => {
-                self.consumer.as_ref().ok_or("nobody watches")?.wake(true);
+                let consumer = self.consumer.as_ref().ok_or("nobody watches")?;
+                let before = consumer.view();
+                consumer.wake(true);
+                // Until it has got an answer, whichever that is.
+                let answered = || {
+                    consumer.view().next_revision > before.next_revision
+                        || consumer.view().cancelled_at.is_some()
+                };
+                if before.paused {
+                    wait_until("the consumer has got an answer", answered).await?;
+                }
                 Ok("the consumer watches again".into())
             }
             Act::LoseEverything => {
@@ -484,11 +495,6 @@ impl Host {
         }
         Ok("every member was restored and started".into())
     }
-}
-
-/// Where snapshots of a lab go.
-pub(super) fn snapshots(folder: &Path) -> PathBuf {
-    folder.join("snapshots")
 }
 
 /// The snapshots in the lab's folder that are of the cluster since a revision, the newest first.

@@ -216,7 +216,9 @@ async fn pump(
         if n == 0 {
             return to.shutdown().await;
         }
-        if asks && way.peers && way.from.get().is_none()
+        if asks
+            && way.peers
+            && way.from.get().is_none()
             && let Some(sender) = sender(&bytes[..n])
         {
             // Told once.

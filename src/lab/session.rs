@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -58,6 +59,7 @@ pub struct Session {
     wishes: mpsc::UnboundedSender<Wish>,
     coach: watch::Receiver<CoachView>,
     done: watch::Receiver<usize>,
+    reached: watch::Receiver<usize>,
     endpoints: Vec<Endpoint>,
     access: Access,
     version: String,
@@ -65,6 +67,19 @@ pub struct Session {
     acts: Vec<Act>,
     cast: Cast,
     tasks: [JoinHandle<()>; 2],
+    anew: AtomicBool,
+}
+
+/// Where snapshots of a lab go: what can be restored from.
+#[must_use]
+pub fn snapshots(lab: &Path) -> PathBuf {
+    lab.join("snapshots")
+}
+
+/// Where the journal of a lab goes.
+#[must_use]
+pub fn state(lab: &Path) -> PathBuf {
+    lab.join("state")
 }
 
 impl Session {
@@ -87,6 +102,8 @@ impl Session {
         let seen = shown.subscribe();
         let counted = watch::Sender::new(0);
         let done = counted.subscribe();
+        let steps = watch::Sender::new(0);
+        let reached = steps.subscribe();
         let senses = Senses {
             felt: hand.felt(),
             consumer: hand.consumer().map(Consumer::watch),
@@ -115,12 +132,13 @@ impl Session {
             told,
             orders,
             senses,
-            Shown { coach: shown, done: counted },
+            Shown { coach: shown, done: counted, reached: steps },
         ));
         Ok(Self {
             wishes,
             coach: seen,
             done,
+            reached,
             endpoints,
             access,
             version,
@@ -128,6 +146,7 @@ impl Session {
             acts,
             cast,
             tasks: [watching, hand],
+            anew: AtomicBool::new(false),
         })
     }
 
@@ -155,16 +174,15 @@ impl Session {
         &self.folder
     }
 
-    /// Where snapshots go that can be restored from.
-    #[must_use]
-    pub fn snapshots(&self) -> PathBuf {
-        host::snapshots(&self.folder)
+    /// Begins anew: whoever runs it is told by [`Self::wants_anew`].
+    pub fn anew(&self) {
+        self.anew.store(true, Ordering::Relaxed);
     }
 
-    /// Where the journal goes.
+    /// Whether it is to begin anew.
     #[must_use]
-    pub fn state(&self) -> PathBuf {
-        self.folder.join("state")
+    pub fn wants_anew(&self) -> bool {
+        self.anew.load(Ordering::Relaxed)
     }
 
     /// Who plays which part.
@@ -189,6 +207,12 @@ impl Session {
     #[must_use]
     pub fn done(&self) -> watch::Receiver<usize> {
         self.done.clone()
+    }
+
+    /// How many steps' goals were reached, also where the coach does not tell.
+    #[must_use]
+    pub fn reached(&self) -> watch::Receiver<usize> {
+        self.reached.clone()
     }
 
     /// Lets the coach see what a poll sees, from now on.
@@ -255,6 +279,7 @@ impl Senses {
 struct Shown {
     coach: watch::Sender<CoachView>,
     done: watch::Sender<usize>,
+    reached: watch::Sender<usize>,
 }
 
 async fn watch_over(
@@ -293,6 +318,7 @@ async fn watch_over(
                 },
             },
         }
+        shown.reached.send_if_modified(|was| std::mem::replace(was, coach.reached()) != coach.reached());
         shown.coach.send_if_modified(|was| {
             let now = coach.told();
             let changed = *was != now;

@@ -1,0 +1,96 @@
+//! `etcdtop lab SCENARIO`: a scenario in the dashboard, with its coach.
+
+use std::path::PathBuf;
+
+use color_eyre::Result;
+use color_eyre::eyre::eyre;
+
+use super::dashboard::{self, Aside, Opening};
+use super::exit::Exit;
+use super::lab::Interrupts;
+use super::lab_check::unknown;
+use crate::app::state::Access;
+use crate::config::Settings;
+use crate::etcd::Dialer;
+use crate::lab::scenario::{self, MYSTERY};
+use crate::lab::session::{Drill, Session};
+use crate::model::coach::{CoachView, Stand};
+use crate::model::units::age;
+use crate::poll;
+
+/// Runs it until it is left; begun anew, with the parts drawn anew, as often as somebody wants.
+pub(super) fn run(
+    settings: &Settings,
+    name: &str,
+    version: Option<&str>,
+    launcher: PathBuf,
+    seed: &mut dyn FnMut() -> u64,
+) -> Result<Exit> {
+    dashboard::need_terminal()?;
+    let runtime = dashboard::runtime()?;
+    let mystery = name == MYSTERY;
+    loop {
+        let seed = seed();
+        let scenario = if mystery {
+            scenario::mystery(seed)
+        } else {
+            scenario::find(name).ok_or_else(|| unknown(name))?
+        };
+        let drill = Drill {
+            scenario,
+            mystery,
+            seed,
+            version: version.map(str::to_owned),
+            launcher: Some(launcher.clone()),
+        };
+        let session = runtime.block_on(async {
+            eprintln!("etcdtop: starting {} members of etcd ...", scenario.setting.members);
+            let mut interrupted = Interrupts::new()?;
+            tokio::select! {
+                session = Session::start(&drill) => Ok(session?),
+                number = interrupted.next() => Err(eyre!("interrupted by signal {number} while the lab was starting")),
+            }
+        })?;
+        let exit = open(&runtime, settings, &session);
+        let coach = session.coach().borrow().clone();
+        let again = session.wants_anew();
+        runtime.block_on(session.end());
+        if exit.is_err() || !again {
+            println!("{}", told(&coach));
+            runtime.shutdown_background();
+            return exit;
+        }
+    }
+}
+
+fn open(runtime: &tokio::runtime::Runtime, settings: &Settings, session: &Session) -> Result<Exit> {
+    let endpoints = session.endpoints();
+    let options = poll::Options {
+        dialer: Dialer::new(session.access().clone(), &endpoints)?,
+        endpoints,
+        interval: settings.interval.value,
+        metrics_every: settings.metrics_interval.value,
+        patience: poll::PATIENCE,
+    };
+    let access = Access {
+        name: "lab".into(),
+        origin: format!("etcd {} on this machine", session.version()),
+        read_only: settings.read_only.value.then(|| settings.read_only.origin.to_string()),
+        lab: true,
+        follower: false,
+    };
+    let aside = Aside { session: Some(session), folder: Some(session.folder()) };
+    dashboard::open(runtime, settings, Opening::Ready(options), access, aside)
+}
+
+/// How it went, for the shell.
+fn told(coach: &CoachView) -> String {
+    let took = coach.began.zip(coach.ended).map_or_else(String::new, |(began, ended)| {
+        format!(" in {}", age(ended.duration_since(began).unsigned_abs()))
+    });
+    match &coach.stand {
+        Stand::Solved => format!("{}: solved{took}, {} points of 100", coach.scenario, coach.score),
+        Stand::Lost(why) => format!("{}: lost{took}: {why}", coach.scenario),
+        Stand::Prepares(_) | Stand::Runs => format!("{}: left before it was solved", coach.scenario),
+    }
+}
