@@ -45,6 +45,8 @@ struct Checked {
     etcd: String,
     answer: &'static str,
     ok: bool,
+    /// Repeats the same drawing of parts.
+    seed: u64,
     /// What the coach said in the end, or why it is not as it should be.
     told: String,
     score: u32,
@@ -91,11 +93,12 @@ pub(super) async fn run(wanted: &Wanted<'_>) -> Result<Exit> {
     let mut all = Vec::new();
     while let Some(checked) = checks.next().await {
         eprintln!(
-            "{} {} {} on {}: {}",
+            "{} {} {} on {}, --seed {}: {}",
             if checked.ok { "ok    " } else { "FAILED" },
             checked.scenario,
             checked.answer,
             checked.etcd,
+            checked.seed,
             checked.told
         );
         all.push(checked);
@@ -132,6 +135,7 @@ async fn check(drill: Drill, right: bool) -> Checked {
         etcd: drill.version.clone().unwrap_or_default(),
         answer: if right { "right" } else { "wrong" },
         ok: false,
+        seed: drill.seed,
         told: String::new(),
         score: 0,
         seconds: 0.0,
@@ -140,8 +144,7 @@ async fn check(drill: Drill, right: bool) -> Checked {
         Err(why) => Err(why),
         Ok(mut player) => {
             player.session.version().clone_into(&mut checked.etcd);
-            let outcome =
-                if right { player.right(drill.scenario).await } else { player.wrong(drill.scenario).await };
+            let outcome = if right { player.right(drill.scenario).await } else { player.wrong(&drill).await };
             checked.score = player.coach.borrow().score;
             player.session.end().await;
             outcome
@@ -205,8 +208,9 @@ impl Player {
     }
 
     /// Must not be solved by it, and the coach must say why.
-    async fn wrong(&mut self, scenario: &Scenario) -> Result<String, String> {
-        for step in scenario.wrong.moves {
+    async fn wrong(&mut self, drill: &Drill) -> Result<String, String> {
+        let wrong = drill.scenario.wrong;
+        for step in wrong.moves {
             // That something is refused may be just what is wrong with it.
             if let Err(why) = self.play(*step).await
                 && *step == Move::Reach
@@ -214,7 +218,8 @@ impl Player {
                 return Err(why);
             }
         }
-        let expected = scenario.wrong.told;
+        // In a mystery it does not say what is missing.
+        let expected = if drill.mystery { "" } else { wrong.told };
         let solved_after_all =
             timeout(WATCHED, self.coach.wait_for(|c| c.stand == Stand::Solved)).await.is_ok();
         let coach = self

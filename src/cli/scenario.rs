@@ -26,9 +26,12 @@ pub(super) fn run(
     launcher: PathBuf,
     seed: &mut dyn FnMut() -> u64,
 ) -> Result<Exit> {
+    let mystery = name == MYSTERY;
+    if !mystery && scenario::find(name).is_none() {
+        return Err(unknown(name));
+    }
     dashboard::need_terminal()?;
     let runtime = dashboard::runtime()?;
-    let mystery = name == MYSTERY;
     loop {
         let seed = seed();
         let scenario = if mystery {

@@ -368,3 +368,7 @@ impl Coach {
             .collect()
     }
 }
+
+#[cfg(test)]
+#[path = "coach_tests.rs"]
+mod tests;

@@ -7,6 +7,7 @@ mod certs;
 mod cluster;
 pub mod coach;
 mod consumer;
+pub mod docs;
 pub mod drill;
 mod host;
 mod janitor;

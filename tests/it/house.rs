@@ -118,6 +118,7 @@ fn the_documents_are_made_from_the_tables() {
     for (name, text) in [
         ("findings.md", etcdtop::diagnose::docs::findings()),
         ("figures.md", etcdtop::diagnose::docs::figures()),
+        ("lab.md", etcdtop::lab::docs::scenarios()),
     ] {
         let file = root().join("docs").join(name);
         if std::env::var_os("UPDATE_DOCS").is_some() {

@@ -12,6 +12,7 @@ mod edges;
 mod fake;
 mod faults;
 mod house;
+mod lab;
 mod matrix;
 mod mixin;
 mod operating;

@@ -15,6 +15,14 @@ pub fn children(pid: i32) -> Vec<i32> {
         .collect()
 }
 
+/// The members of a lab that `pid` runs.
+pub fn members(pid: i32) -> Vec<i32> {
+    let is_member = |pid: &i32| {
+        std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|args| args.contains("--data-dir="))
+    };
+    children(pid).into_iter().filter(is_member).collect()
+}
+
 pub fn alive(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| !s.contains(") Z "))
 }
