@@ -21,6 +21,7 @@ use crate::poll;
 
 /// What cluster to start.
 #[derive(Args, Debug)]
+#[allow(clippy::struct_excessive_bools)] // flags of a command line
 pub struct LabArgs {
     /// A scenario, or `mystery` [default: a healthy cluster to try things on]
     #[arg(conflicts_with_all = ["members", "quota", "load", "keep", "no_dashboard"])]
@@ -124,7 +125,7 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
     if let Some(name) = &args.scenario {
         let mut first = args.seed;
         let mut seed = || first.take().unwrap_or_else(draw);
-        return scenario::run(&settings, name, args.etcd_version.as_deref(), launcher, &mut seed);
+        return scenario::run(&settings, name, args.etcd_version.as_deref(), &launcher, &mut seed);
     }
     if !args.no_dashboard {
         dashboard::need_terminal()?;

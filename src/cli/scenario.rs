@@ -1,6 +1,6 @@
 //! `etcdtop lab SCENARIO`: a scenario in the dashboard, with its coach.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use color_eyre::Result;
 use color_eyre::eyre::eyre;
@@ -23,7 +23,7 @@ pub(super) fn run(
     settings: &Settings,
     name: &str,
     version: Option<&str>,
-    launcher: PathBuf,
+    launcher: &Path,
     seed: &mut dyn FnMut() -> u64,
 ) -> Result<Exit> {
     let mystery = name == MYSTERY;
@@ -44,7 +44,7 @@ pub(super) fn run(
             mystery,
             seed,
             version: version.map(str::to_owned),
-            launcher: Some(launcher.clone()),
+            launcher: Some(launcher.to_owned()),
         };
         let session = runtime.block_on(async {
             eprintln!("etcdtop: starting {} members of etcd ...", scenario.setting.members);

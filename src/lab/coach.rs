@@ -229,18 +229,17 @@ impl Coach {
             self.ended = Some(view.at);
             return;
         }
-        match goal {
-            Err(missing) => self.missing = Some(printable(&self.cast.tell(&missing)).into_owned()),
-            Ok(()) => {
-                self.missing = None;
-                self.step += 1;
-                self.step_start = Some(Arc::clone(view));
-                self.step_rewrites = self.ledger.rewrites.len();
-                if self.step == self.scenario.steps.len() {
-                    self.stand = Stand::Solved;
-                    self.ended = Some(view.at);
-                }
-            }
+        if let Err(missing) = goal {
+            self.missing = Some(printable(&self.cast.tell(&missing)).into_owned());
+            return;
+        }
+        self.missing = None;
+        self.step += 1;
+        self.step_start = Some(Arc::clone(view));
+        self.step_rewrites = self.ledger.rewrites.len();
+        if self.step == self.scenario.steps.len() {
+            self.stand = Stand::Solved;
+            self.ended = Some(view.at);
         }
     }
 

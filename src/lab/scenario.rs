@@ -11,6 +11,17 @@ use crate::model::Bytes;
 /// What a goal says: reached, or what is still missing.
 pub type Goal = Result<(), String>;
 
+/// What lies between the members, and between them and their clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// Nothing.
+    Direct,
+    /// Members reach each other through proxies.
+    Peers,
+    /// So do clients.
+    Everybody,
+}
+
 /// The cluster that a scenario runs on.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
@@ -20,10 +31,8 @@ pub struct Setting {
     pub quota: Option<Bytes>,
     /// Clients reach members over TLS, with certificates of the lab's own.
     pub tls: bool,
-    /// Traffic between members passes a proxy.
-    pub links: bool,
-    /// That of clients, too.
-    pub client_links: bool,
+    /// What lies between the members.
+    pub network: Network,
     /// Clients write through every member, a few times a second, and tell how that goes.
     pub pulse: bool,
     /// A client watches.
@@ -31,15 +40,8 @@ pub struct Setting {
 }
 
 /// Three members, and clients that write: what most scenarios run on.
-pub const COMMON: Setting = Setting {
-    members: 3,
-    quota: None,
-    tls: false,
-    links: false,
-    client_links: false,
-    pulse: true,
-    consumer: false,
-};
+pub const COMMON: Setting =
+    Setting { members: 3, quota: None, tls: false, network: Network::Direct, pulse: true, consumer: false };
 
 /// One step of a scenario. In every text `{A}`, `{B}`, `{C}` and `{New}` stand for names of members.
 #[derive(Clone, Copy, Debug)]

@@ -95,7 +95,7 @@ impl Session {
         let (endpoints, access) = (hand.endpoints(), hand.access().clone());
         let (version, folder) = (hand.version().to_owned(), hand.folder().to_owned());
         let acts = coach.acts();
-        let (wishes, wished) = mpsc::unbounded_channel();
+        let (wishes, heard) = mpsc::unbounded_channel();
         let (orders, ordered) = mpsc::unbounded_channel();
         let (tell, told) = mpsc::unbounded_channel();
         let shown = watch::Sender::new(coach.told());
@@ -128,7 +128,7 @@ impl Session {
         });
         let watching = tokio::spawn(watch_over(
             coach,
-            wished,
+            heard,
             told,
             orders,
             senses,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::STEADY;
 use crate::lab::act::{Act, Cause, Who};
-use crate::lab::scenario::{COMMON, Goal, Move, Offer, Scenario, Setting, Step, Wrong};
+use crate::lab::scenario::{COMMON, Goal, Move, Network, Offer, Scenario, Setting, Step, Wrong};
 use crate::lab::seen::Seen;
 use crate::model::MemberState;
 
@@ -41,7 +41,7 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     teaches: "why a leader in the minority steps down, and how its member catches up",
     symptom: "Clients of one member get `etcdserver: request timed out`; clients of the others notice nothing.",
     incident: true,
-    setting: Setting { links: true, ..COMMON },
+    setting: Setting { network: Network::Peers, ..COMMON },
     causes: &[Cause::Lead(Who::A), Cause::Isolate(Who::A)],
     shows: cut,
     steps: &[Step {

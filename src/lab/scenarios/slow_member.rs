@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::STEADY;
 use crate::lab::act::{Act, Cause, Who};
-use crate::lab::scenario::{COMMON, Goal, Move, Offer, Scenario, Setting, Step, Wrong, never_lost};
+use crate::lab::scenario::{COMMON, Goal, Move, Network, Offer, Scenario, Setting, Step, Wrong, never_lost};
 use crate::lab::seen::Seen;
 use crate::model::MemberState;
 
@@ -44,7 +44,7 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     teaches: "to tell a slow member, disk or link apart by which figures are high and which are not",
     symptom: "\"Every third request takes more than half a second.\"",
     incident: true,
-    setting: Setting { links: true, client_links: true, ..COMMON },
+    setting: Setting { network: Network::Everybody, ..COMMON },
     causes: &[Cause::Lead(Who::A), Cause::Slow(Who::B, Duration::from_millis(650))],
     shows: slow,
     steps: &[Step {
