@@ -22,8 +22,9 @@ use crate::lab::act::Who;
 use crate::lab::scenario::{self, Move, Scenario, TABLE};
 use crate::lab::session::{Drill, Session, snapshots, state};
 use crate::model::coach::{CoachView, Stand};
+use crate::model::{ClusterView, MemberView};
 use crate::ops::journal::{End, Journal};
-use crate::ops::plan::{Keep, Request, Verify};
+use crate::ops::plan::{Keep, Plan, Request, Verdict, Verify};
 use crate::ops::planner::{self, Situation};
 use crate::ops::world::Live;
 use crate::ops::{Mode, confirm};
@@ -35,6 +36,8 @@ use crate::snapshot;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// For so long it is watched that a wrong answer does not solve it after all.
 const WATCHED: Duration = Duration::from_secs(4);
+/// For so long a plan that is refused is planned anew.
+const SECOND_THOUGHTS: Duration = Duration::from_secs(5);
 /// Between two polls: many of them, so that little time goes by waiting.
 const INTERVAL: Duration = Duration::from_millis(250);
 
@@ -284,36 +287,56 @@ impl Player {
 
     /// As the dashboard does it when a plan is confirmed.
     async fn carry_out(&mut self, request: &Request) -> Result<(), String> {
-        let mut handle = self.poll.handle();
-        // What was done just before has to be seen in it.
-        let asked = Timestamp::now();
-        let view = handle.look(true, Duration::from_secs(3), |view| view.at > asked).await;
-        let view = view.unwrap_or_else(|| Arc::clone(&handle.view()));
-        let folder = snapshots(self.session.folder());
-        let place = tokio::task::spawn_blocking(move || snapshot::place(&folder)).await.ok();
-        let plan = planner::plan(
-            request,
-            Situation {
-                view: &view,
-                cluster_name: "lab",
-                rates: &BTreeMap::new(),
-                last_snapshot: None,
-                snapshot_first: None,
-                place: place.as_ref(),
-                busy: None,
-                proof_key: "lab/proof",
-            },
-        )?;
+        let deadline = Instant::now() + SECOND_THOUGHTS;
+        let plan = loop {
+            match self.plan(request).await {
+                // On a busy machine a member may be silent for a moment: whoever sits there tries again.
+                Err(_) if Instant::now() < deadline => {}
+                outcome => break outcome?,
+            }
+        };
         let (cluster, typed) = (plan.cluster, plan.name_to_type.clone());
         let confirmed = confirm(plan, &Mode::ReadWrite, &typed).map_err(|e| e.to_string())?;
         let journal = Journal::open(&state(self.session.folder()), cluster).map_err(|e| e.to_string())?;
-        let running = launch(confirmed, Live::new(self.dialer.clone(), cluster, handle), journal);
+        let running = launch(confirmed, Live::new(self.dialer.clone(), cluster, self.poll.handle()), journal);
         // Whoever sends the wish to stop is here until it ended.
         let (_events, _progress, _stop) = (running.events, running.progress, running.stop);
         match running.task.await {
             Ok(End::Done) => Ok(()),
             Ok(end) => Err(end.to_string()),
             Err(e) => Err(format!("internal error: {e}")),
+        }
+    }
+}
+
+impl Player {
+    /// Plans from a view in which everybody who answers at all has answered since.
+    async fn plan(&self, request: &Request) -> Result<Plan, String> {
+        let mut handle = self.poll.handle();
+        let asked = Timestamp::now();
+        let fresh = |view: &Arc<ClusterView>| {
+            let told = |m: &MemberView| !m.state.answers() || m.status_asked > Some(asked);
+            view.at > asked && view.members.iter().all(told)
+        };
+        let view = handle.look(true, Duration::from_secs(3), fresh).await;
+        let view = view.unwrap_or_else(|| handle.view());
+        let folder = snapshots(self.session.folder());
+        let place = tokio::task::spawn_blocking(move || snapshot::place(&folder)).await.ok();
+        let situation = Situation {
+            view: &view,
+            cluster_name: "lab",
+            rates: &BTreeMap::new(),
+            last_snapshot: None,
+            snapshot_first: None,
+            place: place.as_ref(),
+            busy: None,
+            proof_key: "lab/proof",
+        };
+        let plan = planner::plan(request, situation)?;
+        // A plan with a check that blocks can be looked at, and not confirmed.
+        match plan.checks.iter().find(|c| c.verdict == Verdict::Block) {
+            Some(block) => Err(block.line.clone()),
+            None => Ok(plan),
         }
     }
 }

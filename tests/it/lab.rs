@@ -127,8 +127,9 @@ fn a_scenario_that_is_told_to_end_leaves_nothing() {
 fn a_scenario_in_the_dashboard() {
     let mut p = Pty::etcdtop(120, 40, &["lab", "leader-crash", "--seed", "0"]);
     p.wait("Coach: The leader is gone");
-    // Seed 0: m1 plays the leader that crashes.
-    p.wait_words("m1 is refused");
+    // The learner's turn. Seed 0: m1 plays the leader that crashes.
+    p.wait("hint (3)");
+    p.wait_words("still missing: m1 is refused");
     let pid = p.pid();
     assert_eq!(members(pid).len(), 2);
     p.keys("i");
