@@ -131,7 +131,8 @@ pub(super) fn stop(state: &mut State) -> Vec<Effect> {
 
 /// Leaving: at once, or, while an operation runs, not before somebody said what becomes of it.
 pub(super) fn quit(state: &mut State) -> Vec<Effect> {
-    if state.changes.running().is_none() {
+    // What ran in a recording is over.
+    if state.changes.running().is_none() || state.replay.is_some() {
         return vec![Effect::Quit];
     }
     state.overlay = Some(Overlay::Leave);

@@ -29,7 +29,7 @@ pub(super) fn scroll_by(overlay: &mut Overlay, rows: i16) {
         Overlay::Help { scroll } | Overlay::Explain { scroll, .. } => scroll,
         Overlay::Plan(dialog) => &mut dialog.scroll,
         Overlay::Prune(prune) => &mut prune.scroll,
-        Overlay::Palette { .. } | Overlay::Leave => return,
+        Overlay::Palette { .. } | Overlay::Leave | Overlay::Time { .. } => return,
     };
     *scroll = scroll.saturating_add_signed(rows);
 }
@@ -94,6 +94,7 @@ pub(super) fn in_overlay(state: &mut State, key: Key) -> Vec<Effect> {
         Some(Overlay::Plan(_)) => operation::in_dialog(state, key),
         Some(Overlay::Prune(_)) => super::prune::in_dialog(state, key),
         Some(Overlay::Leave) => operation::in_leave(state, key),
+        Some(Overlay::Time { .. }) => super::replay::in_time(state, key),
         None => Vec::new(),
     }
 }
@@ -117,7 +118,7 @@ pub(super) const fn edit(key: Key) -> Option<InputRequest> {
 /// Pasted text goes into an open input line and nowhere else: it never is a command.
 pub(super) fn on_paste(state: &mut State, text: &str) {
     let input = match &mut state.overlay {
-        Some(Overlay::Palette { input, .. }) => input,
+        Some(Overlay::Palette { input, .. } | Overlay::Time { input }) => input,
         Some(Overlay::Plan(dialog)) => return dialog.paste(text),
         None if state.filter.editing => &mut state.filter.input,
         _ => return,

@@ -16,6 +16,7 @@ use super::connect::{access, patience, poll_options, settings};
 use super::exit::Exit;
 use super::operate::snapshot_dir;
 use super::operations::Runner;
+use super::record::{self, Tee};
 use super::shelf::Shelf;
 use crate::app::shelf::Work;
 use crate::app::state::{Access, Look, Screen};
@@ -32,7 +33,7 @@ use crate::term::{self, Depth, Guard, Input, Painter, Signal, Signals};
 use crate::ui;
 
 /// Two frames are at least so far apart, unless a key was pressed.
-const FRAME: Duration = Duration::from_millis(33);
+pub(super) const FRAME: Duration = Duration::from_millis(33);
 
 /// How often it is looked whether another etcdtop wrote to the journal.
 const JOURNAL_EVERY: Duration = Duration::from_secs(3);
@@ -41,7 +42,7 @@ const JOURNAL_EVERY: Duration = Duration::from_secs(3);
 const FOLDER_EVERY: Duration = Duration::from_secs(60);
 
 /// Nobody types so many keys between two turns of the loop: more are a paste that the terminal did not mark.
-const BURST: usize = 3;
+pub(super) const BURST: usize = 3;
 
 /// What to open the dashboard on.
 pub(super) enum Opening {
@@ -89,15 +90,16 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
             patience: patience(&settings),
         })
     };
+    let recorder = record::wanted(cli).map(|file| record::create(&file, None)).transpose()?;
     let runtime = runtime()?;
-    let exit = open(&runtime, &settings, opening, access);
+    let exit = open(&runtime, &settings, opening, access, Tee::new(recorder));
     // A resolver that does not answer must not keep anybody from leaving.
     runtime.shutdown_background();
     exit
 }
 
-/// Opens the dashboard and runs it until it is left.
-pub(super) fn open(runtime: &Runtime, settings: &Settings, opening: Opening, access: Access) -> Result<Exit> {
+/// Keys and colours, as set.
+pub(super) fn looks(settings: &Settings) -> Result<(Keymap, Depth, Look)> {
     let bindings = settings.keys.iter().map(|k| (k.action.as_str(), k.keys.as_slice(), k.line));
     let keymap = Keymap::with(bindings)?;
     let color = match settings.color.value {
@@ -107,7 +109,18 @@ pub(super) fn open(runtime: &Runtime, settings: &Settings, opening: Opening, acc
     };
     let depth = term::color::depth(color, &|name| std::env::var(name).ok());
     let theme = if depth == Depth::Mono { ThemeName::Mono } else { settings.theme.value };
-    let look = Look { theme, ascii: settings.ascii.value };
+    Ok((keymap, depth, Look { theme, ascii: settings.ascii.value }))
+}
+
+/// Opens the dashboard and runs it until it is left.
+pub(super) fn open(
+    runtime: &Runtime,
+    settings: &Settings,
+    opening: Opening,
+    access: Access,
+    tee: Tee,
+) -> Result<Exit> {
+    let (keymap, depth, look) = looks(settings)?;
     let typed = match &opening {
         Opening::Ready(options) => options.endpoints.as_slice(),
         Opening::Discover(..) => &[],
@@ -123,7 +136,9 @@ pub(super) fn open(runtime: &Runtime, settings: &Settings, opening: Opening, acc
         // Before the terminal is taken: a signal from now on ends the loop in order.
         let mut signals = Signals::listen()?;
         let guard = Guard::take()?;
-        let mut this = Loop::new(state, depth, &guard, Runner::new(settings));
+        state.recording = tee.file();
+        let mut this = Loop::new(state, depth, &guard, Runner::new(settings), tee);
+        this.tee.begin(&this.state);
         let outcome = this.run(opening, &mut signals).await;
         let changes = &this.state.changes;
         if let Some(operation) = changes.operation.as_ref().filter(|o| changes.leaving && !o.runs()) {
@@ -137,6 +152,10 @@ pub(super) fn open(runtime: &Runtime, settings: &Settings, opening: Opening, acc
             guard.release();
             this.runner.finish(&mut signals).await;
         }
+        if let Some(line) = this.tee.end(this.state.clock) {
+            guard.release();
+            println!("{line}");
+        }
         outcome
     })
 }
@@ -149,6 +168,7 @@ struct Loop<'a> {
     dialer: Option<Dialer>,
     runner: Runner,
     shelf: Shelf,
+    tee: Tee,
     comparing: Option<JoinHandle<Result<Comparison, String>>>,
     /// When it was last looked whether the journal has changed.
     journal_read: Instant,
@@ -161,7 +181,7 @@ struct Loop<'a> {
 }
 
 impl<'a> Loop<'a> {
-    fn new(mut state: State, depth: Depth, guard: &'a Guard, runner: Runner) -> Self {
+    fn new(mut state: State, depth: Depth, guard: &'a Guard, runner: Runner, tee: Tee) -> Self {
         state.size = Guard::size();
         let shelf = Shelf::new(state.changes.snapshots.clone());
         Self {
@@ -172,6 +192,7 @@ impl<'a> Loop<'a> {
             dialer: None,
             runner,
             shelf,
+            tee,
             comparing: None,
             journal_read: Instant::now(),
             folder_read: Instant::now(),
@@ -241,6 +262,10 @@ impl<'a> Loop<'a> {
                     this.due.get_or_insert(this.drawn + FRAME);
                 }
                 msg = this.shelf.next() => {
+                    this.take(msg)?;
+                    this.due.get_or_insert(this.drawn + FRAME);
+                }
+                msg = this.tee.next(&this.state) => {
                     this.take(msg)?;
                     this.due.get_or_insert(this.drawn + FRAME);
                 }
@@ -362,7 +387,9 @@ impl<'a> Loop<'a> {
 
     /// Changes the state and does what follows from it. Some: leave.
     fn take(&mut self, msg: Msg) -> Result<Option<Exit>> {
+        self.tee.take(&self.state, &msg);
         for effect in update(&mut self.state, msg) {
+            self.tee.take_deed(&self.state, &effect);
             match effect {
                 Effect::PollNow => {
                     if let Some(poll) = &self.poll {
@@ -379,9 +406,14 @@ impl<'a> Loop<'a> {
                 Effect::Redraw => self.redraw_all(),
                 Effect::Suspend => self.suspend()?,
                 Effect::Compare => self.compare(),
+                Effect::Record => self.tee.toggle(&self.state),
+                // There is nowhere to go to: this is now.
+                Effect::Seek(_) => {}
                 Effect::Start(plan, typed) => {
                     if let Err(why) = self.start_operation(*plan, &typed) {
-                        update(&mut self.state, Msg::Refused(why));
+                        let msg = Msg::Refused(why);
+                        self.tee.take(&self.state, &msg);
+                        update(&mut self.state, msg);
                     }
                 }
                 Effect::StopOperation => self.runner.stop("x was pressed", true),

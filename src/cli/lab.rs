@@ -9,6 +9,8 @@ use super::args::Cli;
 use super::connect::settings;
 use super::dashboard::{self, Opening};
 use super::exit::Exit;
+use super::follow;
+use super::record::{self, Tee};
 use crate::etcd::Dialer;
 use crate::lab::{Cluster, Load, LoadKind, Spec};
 use crate::model::Bytes;
@@ -32,6 +34,9 @@ pub struct LabArgs {
     /// Keep the scratch folder
     #[arg(long)]
     keep: bool,
+    /// Show a lab that runs in another terminal, from its recording: nothing can be changed there
+    #[arg(long, conflicts_with_all = ["members", "etcd_version", "quota", "load", "keep", "no_dashboard"])]
+    follow: bool,
     /// Print the endpoints and wait for Ctrl-C instead of opening the dashboard
     #[arg(long)]
     no_dashboard: bool,
@@ -78,10 +83,14 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
             "{flag} names a cluster, but a lab starts its own: leave it out, or run etcdtop without `lab`"
         ));
     }
+    if args.follow {
+        return follow::run(cli);
+    }
     if !args.no_dashboard {
         dashboard::need_terminal()?;
     }
     let settings = settings(cli)?;
+    let tee = Tee::new(record::wanted(cli).map(|file| record::create(&file, None)).transpose()?);
     let spec = Spec {
         members: args.members.into(),
         version: args.etcd_version.clone(),
@@ -126,7 +135,7 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
             read_only: settings.read_only.value.then(|| settings.read_only.origin.to_string()),
             lab: true,
         };
-        dashboard::open(&runtime, &settings, Opening::Ready(options), access)
+        dashboard::open(&runtime, &settings, Opening::Ready(options), access, tee.of_lab(cluster.folder()))
     };
     drop(load);
     drop(cluster);

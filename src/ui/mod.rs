@@ -29,7 +29,8 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     let [top, body, bottom] = parts(state, area);
     widgets::header::draw(state, &mut canvas, top);
     screens::draw(state, &mut canvas, body);
-    widgets::footer::draw(state, &mut canvas, bottom);
+    widgets::replay::draw(state, &mut canvas, canvas::row(bottom, 0));
+    widgets::footer::draw(state, &mut canvas, canvas::below(bottom, widgets::replay::height(state)));
     match &state.overlay {
         Some(Overlay::Help { scroll }) => overlays::help::draw(state, &mut canvas, body, *scroll),
         Some(Overlay::Palette { input, chosen }) => {
@@ -38,6 +39,7 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         Some(Overlay::Plan(dialog)) => overlays::plan::draw(state, &mut canvas, body, dialog),
         Some(Overlay::Prune(prune)) => overlays::prune::draw(state, &mut canvas, body, prune),
         Some(Overlay::Leave) => overlays::plan::leave(state, &mut canvas, body),
+        Some(Overlay::Time { input }) => overlays::time::draw(state, &mut canvas, body, input),
         Some(Overlay::Explain { scroll, .. }) => overlays::explain::draw(state, &mut canvas, body, *scroll),
         None => {}
     }
@@ -45,7 +47,8 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
 
 /// Header, body, footer.
 fn parts(state: &State, area: Rect) -> [Rect; 3] {
-    split3(area, widgets::header::height(state, area.width), widgets::footer::HEIGHT)
+    let bottom = widgets::footer::HEIGHT + widgets::replay::height(state);
+    split3(area, widgets::header::height(state, area.width), bottom)
 }
 
 /// How far what lies open can be scrolled, on a terminal of the state's size. The loop keeps the state within it, or
@@ -62,7 +65,7 @@ pub fn most_scroll(state: &State) -> u16 {
             overlays::plan::most_scroll(dialog, &theme, &Glyphs::of(state.look.ascii), body)
         }
         Some(Overlay::Prune(prune)) => overlays::prune::most_scroll(prune, body),
-        Some(Overlay::Palette { .. } | Overlay::Leave) => 0,
+        Some(Overlay::Palette { .. } | Overlay::Leave | Overlay::Time { .. }) => 0,
         None => screens::most_scroll(state, &theme, &Glyphs::of(state.look.ascii), body),
     }
 }
