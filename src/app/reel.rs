@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::replay::{Mark, News, begin};
+use super::replay::{Mark, News};
 use super::seen::Seen;
 use super::state::State;
 use super::update::{Msg, update};
@@ -31,22 +31,17 @@ pub struct Reel {
 }
 
 impl Reel {
-    /// One at the beginning. `blank` makes a dashboard that has seen nothing.
+    /// One at the beginning. `blank` makes a dashboard that has seen nothing but what the recording says of itself.
     #[must_use]
     pub fn new(tape: &Tape, blank: impl Fn() -> State) -> Self {
-        let fresh = || {
-            let mut state = blank();
-            begin(&mut state, tape.meta(), tape.notices());
-            state
-        };
         Self {
             cursor: Cursor::default(),
-            state: fresh(),
+            state: blank(),
             last: None,
             kept: Vec::new(),
             every: (tape.records().len() / KEPT).max(CLOSEST),
             back: Cursor::default(),
-            back_state: fresh(),
+            back_state: blank(),
         }
     }
 

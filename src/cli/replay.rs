@@ -22,7 +22,7 @@ use crate::app::{Effect, Msg, State, update};
 use crate::config::Settings;
 use crate::model::ClusterView;
 use crate::recording::tape::UNENDED;
-use crate::recording::{Cursor, Hidden, Player, Tape};
+use crate::recording::{Cursor, Entry, Hidden, Player, Tape};
 use crate::term::{self, Guard, Input, Painter, Signal, Signals};
 use crate::ui;
 
@@ -79,16 +79,16 @@ pub(super) fn show(settings: &Settings, file: Option<&Path>, follow: bool) -> Re
     let (keymap, depth, look) = looks(settings)?;
     let meta = tape.meta().clone();
     let from = tape.from();
+    let notices: Vec<_> = tape.notices().into_iter().filter(|n| !(follow && n == UNENDED)).collect();
+    let first = notices.first().cloned();
     let blank = move || {
         let view = Arc::new(ClusterView::empty(from));
-        State::new(view, access(&meta), look, keymap.clone(), Duration::from_millis(meta.interval_ms))
+        let pause = Duration::from_millis(meta.interval_ms);
+        let mut state = State::new(view, access(&meta), look, keymap.clone(), pause);
+        begin(&mut state, &meta, notices.clone());
+        state
     };
     let mut state = blank();
-    let notices: Vec<_> = tape.notices().into_iter().filter(|n| !(follow && n == UNENDED)).collect();
-    if let Some(first) = notices.first() {
-        state.say(first.clone(), true);
-    }
-    begin(&mut state, tape.meta(), notices);
     state.replay = Some(Box::new(Replay {
         name: tape.path().display().to_string(),
         length: tape.length(),
@@ -114,10 +114,11 @@ pub(super) fn show(settings: &Settings, file: Option<&Path>, follow: bool) -> Re
             cursor: Cursor::default(),
             deck,
             stepped: Instant::now(),
+            looked: Instant::now(),
             drawn: Instant::now(),
             due: None,
         };
-        this.run(&mut signals).await
+        this.run(&mut signals, first).await
     });
     runtime.shutdown_background();
     exit
@@ -132,15 +133,20 @@ struct Loop<'a> {
     deck: Deck,
     /// When the recording was moved on last.
     stepped: Instant,
+    /// When it was looked last whether there is more.
+    looked: Instant,
     drawn: Instant,
     due: Option<Instant>,
 }
 
 impl Loop<'_> {
-    async fn run(&mut self, signals: &mut Signals) -> Result<Exit> {
+    async fn run(&mut self, signals: &mut Signals, notice: Option<String>) -> Result<Exit> {
         let this = self;
         let mut input = Input::default();
         this.take(Msg::Tick(Timestamp::now()))?;
+        if let Some(notice) = notice {
+            this.state.say(notice, true);
+        }
         // What can be shown first, at once.
         let first = this.tape.first_view();
         this.play_to(first)?;
@@ -191,7 +197,8 @@ impl Loop<'_> {
                     }
                     this.due.get_or_insert(this.drawn + FRAME);
                 }
-                () = sleep_until(Instant::now() + GROWS_EVERY), if follows => {
+                () = sleep_until(this.looked + GROWS_EVERY), if follows => {
+                    this.looked = Instant::now();
                     this.grow()?;
                 }
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
@@ -343,7 +350,15 @@ impl Loop<'_> {
 /// Writes a recording once more, without what names the cluster.
 fn anonymise(tape: &Tape, to: &Path) -> Result<Exit> {
     let names = vec![(tape.meta().name.clone(), "cluster-name".to_owned())];
-    let mut recorder = record::create(to, Some(Hidden::for_recording(names)))?;
+    let mut hidden = Hidden::for_recording(names);
+    // All names first: journal and folder of snapshots are told before the first view.
+    let mut cursor = Cursor::default();
+    while let Some((_, entry)) = cursor.next(tape) {
+        if let Entry::View(view) = entry {
+            hidden.learn(&view);
+        }
+    }
+    let mut recorder = record::create(to, Some(hidden))?;
     let mut cursor = Cursor::default();
     while let Some((record, entry)) = cursor.next(tape) {
         recorder.take_waiting(record.at, entry);

@@ -22,10 +22,12 @@ enum Manner {
 #[derive(Clone, Debug)]
 pub struct Hidden {
     manner: Manner,
-    /// The longest first.
+    /// What views told.
     names: Vec<(String, String)>,
     /// Names that no view tells; what a view says of them counts more.
     others: Vec<(String, String)>,
+    /// All of them, the longest first.
+    all: Vec<(String, String)>,
     /// Members in the order in which they were seen.
     members: Vec<MemberId>,
     /// Clusters, hosts of strangers, paths, addresses and ids that nobody told: each with a stand-in of its own.
@@ -56,6 +58,8 @@ const WORDS: [&str; 21] = [
     "file_sha256",
     "scenario",
 ];
+/// Fields that hold the name of a file.
+const FILES: [&str; 5] = ["file", "path", "parts", "snapshots", "folder"];
 /// Fields that name a person or a host.
 const PEOPLE: [&str; 3] = ["by", "host", "held_by"];
 
@@ -74,14 +78,30 @@ impl Hidden {
         Self::with(Manner::Valid, names)
     }
 
-    const fn with(manner: Manner, others: Vec<(String, String)>) -> Self {
-        Self { manner, names: Vec::new(), others, members: Vec::new(), strays: BTreeMap::new() }
+    fn with(manner: Manner, mut others: Vec<(String, String)>) -> Self {
+        others.retain(|(name, _)| !name.is_empty());
+        let (names, all) = (Vec::new(), Vec::new());
+        let mut hidden = Self { manner, names, others, all, members: Vec::new(), strays: BTreeMap::new() };
+        hidden.sort();
+        hidden
     }
 
     fn put(&mut self, name: String, stands: &str) {
         if !name.is_empty() && !self.names.iter().any(|(known, _)| *known == name) {
-            self.names.push((name, stands.to_owned()));
+            // What was met before anybody said what it is goes on being called as it was then.
+            let stands = self.strays.get(&name).map_or(stands, String::as_str).to_owned();
+            self.names.push((name, stands));
         }
+    }
+
+    fn sort(&mut self) {
+        self.all.clone_from(&self.names);
+        for (name, stands) in &self.others {
+            if !self.all.iter().any(|(known, _)| known == name) {
+                self.all.push((name.clone(), stands.clone()));
+            }
+        }
+        self.all.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
     }
 
     /// Takes the names that a view tells. Who was seen once keeps what stands for him.
@@ -122,11 +142,8 @@ impl Hidden {
                 self.put(host_of(endpoint.raw()), "host-elsewhere");
             }
         }
-        for (name, stands) in std::mem::take(&mut self.others) {
-            self.put(name, &stands);
-        }
         if self.names.len() > before {
-            self.names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+            self.sort();
         }
     }
 
@@ -174,6 +191,7 @@ impl Hidden {
     fn hide_entry(&mut self, value: &mut Value, field: &str) {
         match value {
             Value::String(text) if PEOPLE.contains(&field) => *text = "somebody".to_owned(),
+            Value::String(text) if FILES.contains(&field) => *text = self.path(text),
             Value::String(_) if WORDS.contains(&field) => {}
             Value::String(text) => *text = self.hidden(text),
             Value::Array(list) => {
@@ -197,7 +215,7 @@ impl Hidden {
     /// The text with every name replaced where it stands alone, and every address that is left.
     fn hidden(&mut self, text: &str) -> String {
         let mut out = if self.manner == Manner::Valid { self.without_paths(text) } else { text.to_owned() };
-        for (name, stands) in &self.names {
+        for (name, stands) in &self.all {
             out = replace_words(&out, name, stands);
         }
         hide_tokens(&out, |token, what| self.stray(token, what))
@@ -224,18 +242,21 @@ impl Hidden {
             let path = piece.trim_end_matches(ends);
             let bare = path.trim_end_matches(':');
             if bare.starts_with('/') && bare[1..].contains('/') {
-                let ending = bare.rsplit('/').next().and_then(|name| name.rsplit_once('.'));
-                let ending = ending.map_or_else(String::new, |(_, e)| format!(".{e}"));
-                let n = self.strays.len() + 1;
-                let stands =
-                    self.strays.entry(bare.to_owned()).or_insert_with(|| format!("/file-{n}{ending}"));
-                out.push_str(stands);
+                out.push_str(&self.path(bare));
                 out.push_str(&piece[bare.len()..]);
             } else {
                 out.push_str(piece);
             }
         }
         out
+    }
+
+    /// What stands for the name of a file: it ends as that does.
+    fn path(&mut self, path: &str) -> String {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let ending = name.rsplit_once('.').map_or_else(String::new, |(_, ending)| format!(".{ending}"));
+        let n = self.strays.len() + 1;
+        self.strays.entry(path.to_owned()).or_insert_with(|| format!("/file-{n}{ending}")).clone()
     }
 }
 

@@ -95,7 +95,7 @@ impl Encoder {
     }
 
     /// Deflated and flushed: whoever has these bytes and those before can read it.
-    fn deflated(&mut self, text: &[u8]) -> Result<Vec<u8>, String> {
+    pub(super) fn deflated(&mut self, text: &[u8]) -> Result<Vec<u8>, String> {
         let mut out = Vec::with_capacity(text.len() / 4 + 64);
         let begun = self.deflate.total_in();
         loop {
