@@ -125,7 +125,7 @@ impl Reel {
         while let Some((record, entry)) = self.back.next_before(tape, target) {
             update(&mut self.back_state, Msg::Replay(News::Entry(record.at, Box::new(entry))));
             taken += 1;
-            if taken % 16 == 0 && !wanted() {
+            if taken % 4 == 0 && !wanted() {
                 return None;
             }
         }

@@ -179,6 +179,8 @@ pub(super) fn on_news(state: &mut State, news: News) {
         }
         News::There(seen, at, clock) => {
             seen.put(state);
+            // It told of another moment.
+            state.toast = None;
             state.clock = clock;
             state.now = clock;
             if let Some(replay) = &mut state.replay {

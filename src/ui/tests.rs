@@ -18,6 +18,7 @@ use crate::model::{
 use crate::testing::{healthy, with_state};
 
 mod latency;
+mod replay;
 mod shelf;
 
 fn state(views: &[ClusterView]) -> State {
