@@ -79,44 +79,33 @@ impl Work {
     fn run(mut self) -> Option<()> {
         let mut told = Instant::now();
         loop {
-            while let Some(ask) = self.ask(false)? {
-                self.take(ask);
+            loop {
+                match self.asked.try_recv() {
+                    Ok(ask) => self.take(&ask),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return None,
+                }
             }
             self.go()?;
-            match self.reel.step(&self.tape) {
-                Some(marks) => {
-                    self.marks.extend(marks);
-                    if told.elapsed() >= TELL_EVERY {
-                        told = Instant::now();
-                        self.tell()?;
-                    }
-                }
-                None => {
+            if let Some(marks) = self.reel.step(&self.tape) {
+                self.marks.extend(marks);
+                if told.elapsed() >= TELL_EVERY {
+                    told = Instant::now();
                     self.tell()?;
-                    self.go()?;
-                    // Nothing is left to read until somebody asks.
-                    let ask = self.ask(true)?;
-                    ask.map(|ask| self.take(ask));
                 }
+            } else {
+                self.tell()?;
+                self.go()?;
+                // Nothing is left to read until somebody asks.
+                let ask = self.asked.recv().ok()?;
+                self.take(&ask);
             }
         }
     }
 
-    /// What is asked; waits for it if it is to. None in it: nothing; none at all: nobody is left who asks.
-    fn ask(&self, wait: bool) -> Option<Option<Ask>> {
-        if wait {
-            return self.asked.recv().ok().map(Some);
-        }
-        match self.asked.try_recv() {
-            Ok(ask) => Some(Some(ask)),
-            Err(TryRecvError::Empty) => Some(None),
-            Err(TryRecvError::Disconnected) => None,
-        }
-    }
-
-    fn take(&mut self, ask: Ask) {
+    fn take(&mut self, ask: &Ask) {
         match ask {
-            Ask::Seek(to) => self.seek = Some(to),
+            Ask::Seek(to) => self.seek = Some(*to),
             Ask::Grown => {
                 if let Err(e) = self.tape.grow() {
                     tracing::warn!("the recording cannot be read on: {e}");
@@ -153,7 +142,7 @@ impl Work {
                 None => {}
             }
             for ask in later {
-                self.take(ask);
+                self.take(&ask);
             }
         }
         Some(())

@@ -280,8 +280,8 @@ impl Loop<'_> {
             }
             // The next record, or the next second on its clock, whichever comes first.
             let next = self.tape.records().get(self.cursor.at()).map_or(self.tape.length(), |n| n.from_start);
-            let second = r.player.at + Duration::from_secs(1)
-                - Duration::from_nanos(u64::try_from(r.clock.subsec_nanosecond()).unwrap_or(0));
+            let into = Duration::from_nanos(u64::try_from(r.clock.subsec_nanosecond()).unwrap_or(0));
+            let second = r.player.at + Duration::from_secs(1).saturating_sub(into);
             let wait = r.player.until(next.min(second).max(r.player.at))?;
             Some((self.stepped + wait).max(self.drawn + FRAME))
         });

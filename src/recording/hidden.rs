@@ -190,7 +190,7 @@ impl Hidden {
     /// Replaces names where names can stand; fields keep theirs.
     fn hide_entry(&mut self, value: &mut Value, field: &str) {
         match value {
-            Value::String(text) if PEOPLE.contains(&field) => *text = "somebody".to_owned(),
+            Value::String(text) if PEOPLE.contains(&field) => "somebody".clone_into(text),
             Value::String(text) if FILES.contains(&field) => *text = self.path(text),
             Value::String(_) if WORDS.contains(&field) => {}
             Value::String(text) => *text = self.hidden(text),
