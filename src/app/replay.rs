@@ -314,7 +314,14 @@ pub(super) fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
         ActionId::Back60 => replay.target().saturating_sub(minute),
         ActionId::On60 => replay.target() + minute,
         ActionId::PreviousEvent => replay.before().map_or(Duration::ZERO, |m| m.at),
-        ActionId::NextEvent => replay.after().map_or(replay.length, |m| m.at),
+        ActionId::NextEvent => match replay.after() {
+            Some(mark) => mark.at,
+            None if replay.read < replay.length => {
+                state.say("what comes next is still being read: once more in a moment", true);
+                return Vec::new();
+            }
+            None => replay.length,
+        },
         ActionId::GoToTime => {
             state.overlay = Some(Overlay::Time { input: Input::default() });
             return Vec::new();

@@ -134,6 +134,8 @@ impl Work {
             match found {
                 Some((seen, next)) => {
                     self.seek = None;
+                    // What happened until there is known before it is shown.
+                    self.tell()?;
                     let at = to.max(self.tape.first_view());
                     self.tell.send(Told::There(Box::new(seen), at, next)).ok()?;
                 }

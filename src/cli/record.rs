@@ -198,6 +198,10 @@ impl Tee {
 
     /// The end: what waits is written. What to say about it.
     pub(super) fn end(self, at: Timestamp) -> Option<String> {
+        if let Some(lab) = self.lab {
+            // Whoever follows sees that it has ended.
+            let _ = lab.end(at);
+        }
         let recorder = self.recorder?;
         let path = recorder.path().to_owned();
         Some(match recorder.end(at) {

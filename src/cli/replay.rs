@@ -73,8 +73,9 @@ pub(super) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
 
 /// Shows a recording on the dashboard.
 pub(super) fn show(settings: &Settings, file: Option<&Path>, follow: bool) -> Result<Exit> {
-    need_terminal()?;
     let (tape, ahead) = (open(file)?, open(file)?);
+    need_terminal()
+        .map_err(|_| eyre!("a replay needs a terminal; etcdtop replay FILE --summary prints what happened"))?;
     let follow = follow && !tape.ended();
     let (keymap, depth, look) = looks(settings)?;
     let meta = tape.meta().clone();
@@ -262,6 +263,8 @@ impl Loop<'_> {
         if self.tape.ended() {
             if let Some(replay) = &mut self.state.replay {
                 replay.follows = false;
+                // Who looks at the newest has come to the end with this.
+                replay.player.playing &= !at_end;
             }
             self.state.say("the recording was ended: nothing more comes", false);
         }

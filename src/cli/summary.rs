@@ -152,7 +152,7 @@ fn summary(tape: &Tape) -> Summary {
         if let Some((from, verdict)) = since {
             // Of a gap nobody knows.
             if !gaps.iter().any(|(gap, _)| *gap == from) {
-                *watched.verdicts.entry(verdict).or_default() += at - from;
+                *watched.verdicts.entry(verdict).or_default() += at.saturating_sub(from);
             }
         }
         since = Some((at, reel.state().verdict.kind));
@@ -204,13 +204,12 @@ fn summary(tape: &Tape) -> Summary {
 
 fn watch_operation(watched: &mut Watched, state: &State, clock: Timestamp) {
     let Some(now) = &state.changes.operation else { return };
-    match watched.operations.iter_mut().find(|(id, _, _)| *id == now.plan.id) {
-        Some((_, known, _)) => known.clone_from(now),
-        None => {
-            let began = now.log.first().map_or(clock, |(at, _)| *at);
-            watched.operations.push((now.plan.id.clone(), now.clone(), began));
-        }
+    if let Some((_, known, _)) = watched.operations.iter_mut().find(|(id, _, _)| *id == now.plan.id) {
+        known.clone_from(now);
+        return;
     }
+    let began = now.log.first().map_or(clock, |(at, _)| *at);
+    watched.operations.push((now.plan.id.clone(), now.clone(), began));
 }
 
 fn watch_members(watched: &mut Watched, view: &ClusterView) {
