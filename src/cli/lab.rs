@@ -38,7 +38,7 @@ pub struct LabArgs {
     #[arg(long, conflicts_with_all = ["members", "etcd_version", "quota", "load", "keep", "no_dashboard"])]
     follow: bool,
     /// Print the endpoints and wait for Ctrl-C instead of opening the dashboard
-    #[arg(long)]
+    #[arg(long, conflicts_with = "record")]
     no_dashboard: bool,
 }
 

@@ -74,8 +74,9 @@ pub(super) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
 /// Shows a recording on the dashboard.
 pub(super) fn show(settings: &Settings, file: Option<&Path>, follow: bool) -> Result<Exit> {
     let (tape, ahead) = (open(file)?, open(file)?);
-    need_terminal()
-        .map_err(|_| eyre!("a replay needs a terminal; etcdtop replay FILE --summary prints what happened"))?;
+    need_terminal().map_err(|_| {
+        eyre!("a replay needs a terminal; etcdtop replay FILE --summary prints what happened")
+    })?;
     let follow = follow && !tape.ended();
     let (keymap, depth, look) = looks(settings)?;
     let meta = tape.meta().clone();

@@ -83,7 +83,10 @@ fn a_cluster_is_recorded_without_a_screen_and_a_kill_loses_nothing() {
     let before = std::fs::read(&file).unwrap();
     let (code, said) = ended(etcdtop(&["record", name, "--endpoints", &endpoints]).spawn().unwrap());
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains(name) && said.contains("not overwritten") && said.contains("another file"), "{said}");
+    assert!(
+        said.contains(name) && said.contains("not overwritten") && said.contains("another file"),
+        "{said}"
+    );
     assert!(std::fs::read(&file).unwrap() == before);
     // Ended in order: by a signal, or by itself.
     for (which, args) in [("signal", &[][..]), ("time", &["--for", "3s"][..])] {
@@ -103,7 +106,10 @@ fn a_cluster_is_recorded_without_a_screen_and_a_kill_loses_nothing() {
     // And it tells what happened.
     let summary = etcdtop(&["replay", name, "--summary"]).output().unwrap();
     let text = String::from_utf8(summary.stdout).unwrap();
-    assert!(text.contains("found 3 members") && text.contains("HEALTHY") && text.contains("killed"), "{text}");
+    assert!(
+        text.contains("found 3 members") && text.contains("HEALTHY") && text.contains("killed"),
+        "{text}"
+    );
     let json = etcdtop(&["replay", name, "--summary", "-o", "json"]).output().unwrap();
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json["members"].as_array().unwrap().len(), 3, "{json}");
@@ -257,6 +263,44 @@ fn a_lab_is_followed_from_another_terminal() {
     assert!(follower.exit().success());
 }
 
+/// A disk that is full ends the recording, and nothing else; what was recorded until then is whole.
+#[test]
+fn a_full_disk_ends_the_recording_and_nothing_else() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let cluster = runtime.block_on(TestCluster::of("3.6"));
+    let home = tempfile::tempdir().unwrap();
+    let small = home.path().join("small");
+    std::fs::create_dir(&small).unwrap();
+    // A page is left on it.
+    let script = format!(
+        "cd {0} && mount -t tmpfs -o size=64k none {0} && cd {0} && head -c 61440 /dev/zero >filler && exec {1} --endpoints {2} --record {0}/x.etcdtop",
+        small.display(),
+        program().display(),
+        cluster.endpoints_text()
+    );
+    let env = [("XDG_STATE_HOME", home.path().to_str().unwrap())];
+    let mut p = Pty::program(120, 40, "unshare", &["-Urm", "sh", "-c", &script], &env);
+    p.wait(" REC ");
+    p.wait("the recording ended");
+    p.wait_until("no badge", |s| !s.contains(" REC "));
+    // It stands in the timeline, too, and the members are still looked after.
+    p.keys("7/recording\r");
+    p.wait("Timeline, newest first (1)");
+    let file = PathBuf::from(format!("/proc/{}/root{}/x.etcdtop", p.pid(), small.display()));
+    let tape = Tape::open(&file).unwrap();
+    assert!(!views(&tape).is_empty());
+    assert!(
+        !tape.notices().iter().any(|n| n.contains("cut") || n.contains("damaged")),
+        "{:?}",
+        tape.notices()
+    );
+    send(cluster.members()[1].pid().unwrap().cast_signed(), Signal::STOP);
+    p.wait("DEGRADED");
+    send(cluster.members()[1].pid().unwrap().cast_signed(), Signal::CONT);
+    p.keys("q");
+    assert!(p.exit().success());
+}
+
 /// A dashboard that has seen nothing.
 fn blank(at: Timestamp) -> State {
     let access = Access { name: "test".into(), origin: "--endpoints".into(), read_only: None, lab: false };
@@ -309,7 +353,8 @@ async fn a_rolling_defragmentation_is_replayed_cell_by_cell() {
     let mut live = watched.poll().views();
     let recorder = Recorder::create(&file, None).unwrap();
     let mut desk = Desk { state: blank(Timestamp::now()), recorder, shown: Vec::new() };
-    desk.recorder.take(desk.state.clock, Entry::Meta(Box::new(Meta { interval_ms: 1_000, ..Meta::default() })));
+    desk.recorder
+        .take(desk.state.clock, Entry::Meta(Box::new(Meta { interval_ms: 1_000, ..Meta::default() })));
     // A few views first, among them scrapes.
     let whole = |v: &ClusterView| {
         v.members.len() == 3 && v.members.iter().all(|m| m.metrics.is_some() && m.lag.is_some())
