@@ -1,5 +1,6 @@
 //! The dashboard's loop: one select, one draw. Ties together poll, app, ui and term.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -154,7 +155,8 @@ pub(super) fn open(
         }
         if let Some(line) = this.tee.end(this.state.clock) {
             guard.release();
-            println!("{line}");
+            // The terminal may be gone: then nobody reads it.
+            let _ = writeln!(std::io::stdout(), "{line}");
         }
         outcome
     })

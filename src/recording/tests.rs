@@ -70,7 +70,7 @@ fn a_file_that_was_cut_anywhere_is_opened_up_to_there() {
                 assert!(!tape.ended() && tape.notices().len() == 1, "cut at {cut}: {:?}", tape.notices());
             }
             Err(e) => {
-                assert!(longest == 0 && matches!(e, TapeError::Foreign(_) | TapeError::Empty(_)), "{e}")
+                assert!(longest == 0 && matches!(e, TapeError::Foreign(_) | TapeError::Empty(_)), "{e}");
             }
         }
     }
