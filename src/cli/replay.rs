@@ -85,8 +85,7 @@ pub(super) fn show(settings: &Settings, file: Option<&Path>, follow: bool) -> Re
     let first = notices.first().cloned();
     let blank = move || {
         let view = Arc::new(ClusterView::empty(from));
-        let pause = Duration::from_millis(meta.interval_ms);
-        let mut state = State::new(view, access(&meta), look, keymap.clone(), pause);
+        let mut state = State::new(view, access(&meta), look, keymap.clone(), meta.interval());
         begin(&mut state, &meta, notices.clone());
         state
     };

@@ -126,8 +126,7 @@ fn summary(tape: &Tape) -> Summary {
     let blank = || {
         let look = Look { theme: ThemeName::Mono, ascii: true };
         let view = Arc::new(ClusterView::empty(tape.from()));
-        let pause = Duration::from_millis(meta.interval_ms);
-        let mut state = State::new(view, access(meta), look, Keymap::default(), pause);
+        let mut state = State::new(view, access(meta), look, Keymap::default(), meta.interval());
         begin(&mut state, meta, Vec::new());
         state
     };

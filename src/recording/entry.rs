@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,17 @@ pub struct Meta {
     pub proof_key: String,
     /// Names, hosts, addresses and ids are not those of the cluster.
     pub anonymised: bool,
+}
+
+impl Meta {
+    /// The pause between two polls; the usual one where it is not told.
+    #[must_use]
+    pub const fn interval(&self) -> Duration {
+        match self.interval_ms {
+            0 => Duration::from_secs(1),
+            ms => Duration::from_millis(ms),
+        }
+    }
 }
 
 /// What somebody did at the dashboard that is seen on it and comes from nowhere else.
