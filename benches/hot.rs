@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use etcdtop::app::reel::Reel;
 use etcdtop::app::state::{Access, Look};
 use etcdtop::app::{Keymap, State};
 use etcdtop::config::ThemeName;
 use etcdtop::etcd::metrics;
-use etcdtop::model::Endpoint;
+use etcdtop::model::{ClusterView, Endpoint};
 use etcdtop::poll::merge::Merger;
+use etcdtop::recording::writer::Encoder;
+use etcdtop::recording::{Cursor, Entry, Tape};
 use etcdtop::term::{Depth, Painter};
 use etcdtop::ui;
 use jiff::Timestamp;
@@ -57,5 +60,78 @@ fn hot(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, hot);
+/// An hour of three members, one poll a second: a stored recording of a real cluster, again and again, later each time.
+fn hour() -> Vec<(Timestamp, Entry)> {
+    let stored = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/recordings/v1.0.etcdtop");
+    let Ok(tape) = Tape::open(stored.as_ref()) else { return Vec::new() };
+    let mut cursor = Cursor::default();
+    let entries: Vec<_> = std::iter::from_fn(|| cursor.next(&tape)).collect();
+    let mut hour = Vec::new();
+    let mut later = Duration::ZERO;
+    while later < Duration::from_secs(3_600) {
+        for (record, entry) in &entries {
+            let shift = |at: &mut Timestamp| *at = at.checked_add(later).unwrap_or(*at);
+            let mut entry = entry.clone();
+            let mut at = record.at;
+            shift(&mut at);
+            match &mut entry {
+                Entry::Meta(_) if !hour.is_empty() => continue,
+                Entry::End => continue,
+                Entry::View(view) => {
+                    let view = Arc::make_mut(view);
+                    shift(&mut view.at);
+                    for m in &mut view.members {
+                        let times = [
+                            &mut m.status_at,
+                            &mut m.status_asked,
+                            &mut m.metrics_at,
+                            &mut m.metrics_asked,
+                            &mut m.scrape_asked,
+                        ];
+                        times.into_iter().flatten().for_each(shift);
+                    }
+                }
+                _ => {}
+            }
+            hour.push((at, entry));
+        }
+        later += tape.length() + Duration::from_secs(1);
+    }
+    hour
+}
+
+fn recordings(c: &mut Criterion) {
+    let hour = hour();
+    let Ok(bytes) = Encoder::new(None).file(&hour) else { return };
+    println!("an hour of {} entries: {} bytes", hour.len(), bytes.len());
+    let mut encoder = Encoder::new(None);
+    let mut turn = hour.iter().cycle();
+    c.bench_function("record an entry", |b| {
+        b.iter(|| turn.next().map(|(at, entry)| encoder.encode(*at, black_box(entry))));
+    });
+    let Ok(tape) = Tape::of_bytes("hour", bytes) else { return };
+    let blank = || {
+        let view = Arc::new(ClusterView::empty(tape.from()));
+        let look = Look { theme: ThemeName::Dark, ascii: false };
+        State::new(view, Access::default(), look, Keymap::default(), Duration::from_secs(1))
+    };
+    let mut reel = Reel::new(&tape, blank);
+    let began = std::time::Instant::now();
+    while reel.step(&tape).is_some() {}
+    println!("read ahead once, whole: {:?}", began.elapsed());
+    let mut to = (0..3_600).step_by(787).cycle();
+    c.bench_function("go to a moment of an hour that was read", |b| {
+        b.iter(|| reel.seen(&tape, Duration::from_secs(to.next().unwrap_or(0)), || true).is_some());
+    });
+    let mut to = (0..3_600).step_by(787).cycle();
+    let mut cursor = Cursor::default();
+    c.bench_function("read one view, wherever it is", |b| {
+        b.iter(|| {
+            cursor.seek(&tape, tape.due(Duration::from_secs(to.next().unwrap_or(0))).saturating_sub(1));
+            cursor.next(&tape).is_some()
+        });
+    });
+}
+
+criterion_group!(benches, hot, recordings);
 criterion_main!(benches);

@@ -11,6 +11,7 @@ pub mod lab;
 pub mod model;
 pub mod ops;
 pub mod poll;
+pub mod recording;
 pub mod snapshot;
 pub mod term;
 #[cfg(test)]

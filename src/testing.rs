@@ -1,15 +1,23 @@
 //! Views for tests: healthy ones, and what can be broken about them.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::model::coach::{Change, Choice, CoachView, Stand};
+use crate::model::metrics::Histogram;
 use crate::model::{
-    Bytes, ClusterId, ClusterView, Endpoint, MemberId, MemberState, MemberStatus, MemberView, RaftIndex,
-    Revision, Role, Term,
+    Bytes, ClusterId, ClusterView, Endpoint, MemberId, MemberState, MemberStatus, MemberView, MetricsSample,
+    RaftIndex, Revision, Role, Term,
 };
-use crate::snapshot::{Listing, Saved, Side, SideMember};
+use crate::ops::journal::{End, Figures, StepEnd};
+use crate::ops::planner::{self, Situation};
+use crate::ops::standing::Operation;
+use crate::ops::{OpEvent, Plan, Progress, Request};
+use crate::recording::{Did, Entry, Meta};
+use crate::snapshot::{Listing, Place, Saved, Side, SideMember};
 
 /// The moment of all test views: 2027-01-15 08:00 UTC.
 pub(crate) fn noon() -> Timestamp {
@@ -177,4 +185,105 @@ pub(crate) fn solved() -> CoachView {
         ],
         ..coached()
     }
+}
+
+/// Three minutes of a cluster, as a recording holds them: figures that grow, a member that hangs, an operation, a folder
+/// that is listed, a journal, and what somebody did.
+pub(crate) fn story() -> Vec<(Timestamp, Entry)> {
+    let at = |s: u64| noon().checked_add(Duration::from_secs(s)).unwrap();
+    let meta = Meta {
+        name: "prod-eu1".into(),
+        origin: "context prod-eu1".into(),
+        interval_ms: 1_000,
+        ..Meta::default()
+    };
+    let listed = Entry::Listed(Ok(listing()), Ok(Place { free: Bytes(9 << 30) }));
+    let mut told = vec![(at(0), Entry::Meta(Box::new(meta))), (at(0), listed)];
+    for s in 0..180 {
+        let view = second(s);
+        if s == 30 {
+            let plan = roll(&view);
+            told.push((at(s), Entry::Started(Box::new(Operation::new(plan, at(s))))));
+            told.push((at(s), Entry::Operation(OpEvent::Began { step: 0, at: at(s) })));
+        }
+        if s == 34 {
+            told.push((at(s), Entry::Progress(Progress::Verifies)));
+            told.push((at(s), Entry::Did(Did::Stop)));
+        }
+        if s == 40 {
+            let figures = Figures {
+                before: Some(Bytes(438 << 20)),
+                after: Some(Bytes(281 << 20)),
+                took_ms: Some(9_800),
+                ..Figures::default()
+            };
+            told.push((at(s), Entry::Operation(OpEvent::StepEnded { step: 0, end: StepEnd::Done, figures })));
+            told.push((at(s), Entry::Operation(OpEvent::Ended(End::Done))));
+            told.push((at(s), Entry::Journal(Box::default())));
+        }
+        if s == 90 {
+            told.push((at(s), Entry::Did(Did::Pace(5_000))));
+            told.push((at(s), Entry::Refused("no quorum".into())));
+        }
+        told.push((view.at, Entry::View(Arc::new(view))));
+    }
+    told.push((at(181), Entry::End));
+    told
+}
+
+/// The cluster of that story, after so many seconds: `m2` hangs from 60 to 80, `m3` leads from 100 on.
+fn second(s: u64) -> ClusterView {
+    let mut view = healthy(3);
+    view.at = noon().checked_add(Duration::from_millis(s * 1_000 + 7 * (s % 13))).unwrap();
+    view.revision = Some(Revision(1_285_023 + i64::try_from(s * 9).unwrap()));
+    for (i, m) in (0..).zip(&mut view.members) {
+        m.status_at = Some(view.at);
+        m.status_asked = Some(view.at.checked_sub(Duration::from_micros(900 + 31 * s)).unwrap());
+        m.latency = Some(Duration::from_nanos(812_345 + 97_003 * ((s + i) % 11)));
+        if let Some(status) = &mut m.status {
+            status.raft_index = RaftIndex(17_793 + s * 11);
+            status.raft_applied_index = RaftIndex(17_793 + s * 11 - (s + i) % 2);
+            status.revision = Revision(1_285_023 + i64::try_from(s * 9).unwrap());
+            status.db_size = status.db_size.map(|b| Bytes(b.0 + s * 4_096));
+        }
+        let scrape = s / 5;
+        m.metrics_at = Some(noon().checked_add(Duration::from_secs(scrape * 5)).unwrap());
+        let buckets = vec![(0.001, scrape * 40), (0.002, scrape * 50 + 3), (f64::INFINITY, scrape * 51 + 3)];
+        m.metrics = Some(Arc::new(MetricsSample {
+            quota: Some(Bytes(2 << 30)),
+            wal_fsync: Some(Histogram {
+                buckets,
+                sum: 0.1 + 0.012_345_678_9 * f64::from(u32::try_from(scrape).unwrap()),
+            }),
+            proposals_committed: Some(scrape * 55),
+            ..MetricsSample::default()
+        }));
+    }
+    if (60..80).contains(&s) {
+        view = with_state(view, 1, MemberState::Hung, "accepts TCP, no answer for a while");
+    }
+    if s >= 100 {
+        view.leader = view.members[2].id;
+        view.term = Some(Term(8));
+        for (i, m) in view.members.iter_mut().enumerate() {
+            m.role = if i == 2 { Role::Leader } else { Role::Follower };
+        }
+    }
+    view
+}
+
+fn roll(view: &ClusterView) -> Plan {
+    let request = Request::Defragment { members: Vec::new(), move_leader: false, rule: None };
+    let (rates, place) = (BTreeMap::new(), Ok(Place { free: Bytes(9 << 30) }));
+    let situation = Situation {
+        view,
+        cluster_name: "prod-eu1",
+        rates: &rates,
+        last_snapshot: None,
+        snapshot_first: None,
+        place: Some(&place),
+        busy: None,
+        proof_key: "etcdtop/proof",
+    };
+    planner::plan(&request, situation).unwrap()
 }

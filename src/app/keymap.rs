@@ -80,6 +80,24 @@ pub enum ActionId {
     Acts,
     /// Everything that the lab's coach says.
     Coach,
+    /// Record everything into a file, or end that.
+    Record,
+    /// Play or pause.
+    PlayPause,
+    /// Ten seconds back.
+    Back10,
+    /// Ten seconds on.
+    On10,
+    /// A minute back.
+    Back60,
+    /// A minute on.
+    On60,
+    /// To the event before.
+    PreviousEvent,
+    /// To the next event.
+    NextEvent,
+    /// To a time that is typed.
+    GoToTime,
     /// Mouse reports on and off.
     Mouse,
     /// The next theme.
@@ -124,6 +142,8 @@ pub enum Group {
     Lab,
     /// The program itself.
     Program,
+    /// Moving about in a recording.
+    Replay,
 }
 
 impl Group {
@@ -137,6 +157,7 @@ impl Group {
             Self::Look => "Looking closer",
             Self::Lab => "Learning with a lab's scenario",
             Self::Program => "The program",
+            Self::Replay => "In a replay",
         }
     }
 }
@@ -253,18 +274,34 @@ pub static ACTIONS: &[Action] = &[
     action!(ActionId::Explain, "explain", ["e"], Look, "what the figures here mean", "explain"),
     action!(ActionId::Freeze, "freeze", ["p"], Look, "hold the picture; polling goes on", "freeze"),
     action!(ActionId::PollNow, "poll_now", ["r"], Look, "poll now"),
-    action!(ActionId::Faster, "faster", ["+", "="], Look, "poll more often"),
-    action!(ActionId::Slower, "slower", ["-"], Look, "poll less often"),
+    action!(ActionId::Faster, "faster", ["+", "="], Look, "poll more often; in a replay: faster"),
+    action!(ActionId::Slower, "slower", ["-"], Look, "poll less often; in a replay: slower"),
     action!(ActionId::Copy, "copy", ["y"], Look, "copy the row (OSC 52: works over SSH)", "copy"),
     action!(ActionId::Hint, "hint", ["i"], Lab, "a hint; it costs points"),
     action!(ActionId::Acts, "act", ["A"], Lab, "what can be done on a host or with etcdctl, from a list"),
     action!(ActionId::Coach, "coach", ["C"], Lab, "everything that the coach says"),
+    action!(ActionId::Record, "record", ["w"], Look, "record everything into a file, or end that"),
     action!(ActionId::Palette, "palette", [":"], Program, "find and run any command by its name", "command"),
     action!(ActionId::Theme, "theme", ["t"], Program, "the next theme"),
     action!(ActionId::Mouse, "mouse", ["m"], Program, "mouse on or off (off: select text)"),
     action!(ActionId::Redraw, "redraw", ["ctrl-l"], Program, "draw everything again"),
     action!(ActionId::Suspend, "suspend", ["ctrl-z"], Program, "back to the shell until fg"),
     action!(ActionId::Quit, "quit", ["q", "ctrl-c"], Program, "leave", "quit"),
+    action!(ActionId::PlayPause, "play", ["space"], Replay, "play or pause", "play"),
+    action!(ActionId::PreviousEvent, "previous_event", ["["], Replay, "the event before", "event before"),
+    action!(
+        ActionId::NextEvent,
+        "next_event",
+        ["]"],
+        Replay,
+        "the next event; behind the last, the end",
+        "next"
+    ),
+    action!(ActionId::Back10, "back_10s", [","], Replay, "10 s back", "10 s back"),
+    action!(ActionId::On10, "on_10s", ["."], Replay, "10 s on", "on"),
+    action!(ActionId::Back60, "back_1min", ["<"], Replay, "1 min back"),
+    action!(ActionId::On60, "on_1min", [">"], Replay, "1 min on"),
+    action!(ActionId::GoToTime, "go_to_time", ["T"], Replay, "to a time: 14:02:30, +5m, -30s, 50%", "time"),
 ];
 
 impl Action {
@@ -293,7 +330,11 @@ impl Action {
     /// Why it cannot be done now; none: it can. An action never vanishes, it says why.
     #[must_use]
     pub fn unavailable(&self, state: &State) -> Option<&'static str> {
+        if let Some(why) = super::replay::unavailable(state, self.id, self.group == Group::Change) {
+            return Some(why);
+        }
         match self.id {
+            ActionId::Faster | ActionId::Slower if state.replay.is_some() => None,
             ActionId::Verify => super::shelf::unavailable(state),
             ActionId::Open | ActionId::Copy if state.screen == Screen::Snapshots => {
                 super::shelf::unavailable(state)

@@ -16,8 +16,8 @@ const TIMELINE: usize = 1_000;
 
 pub(super) fn on_view(state: &mut State, view: Arc<ClusterView>) {
     state.clock = view.at;
-    if state.toast.as_ref().is_some_and(|t| t.until <= state.clock) {
-        state.toast = None;
+    if state.replay.is_none() {
+        state.at_wall(view.at);
     }
     // While frozen the newest picture goes on unseen.
     let mut live = state.live.take();

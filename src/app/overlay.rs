@@ -29,7 +29,7 @@ pub(super) fn scroll_by(overlay: &mut Overlay, rows: i16) {
         Overlay::Help { scroll } | Overlay::Explain { scroll, .. } | Overlay::Coach { scroll } => scroll,
         Overlay::Plan(dialog) => &mut dialog.scroll,
         Overlay::Prune(prune) => &mut prune.scroll,
-        Overlay::Palette { .. } | Overlay::Leave | Overlay::Acts(_) => return,
+        Overlay::Palette { .. } | Overlay::Leave | Overlay::Acts(_) | Overlay::Time { .. } => return,
     };
     *scroll = scroll.saturating_add_signed(rows);
 }
@@ -100,6 +100,7 @@ pub(super) fn in_overlay(state: &mut State, key: Key) -> Vec<Effect> {
         Some(Overlay::Prune(_)) => super::prune::in_dialog(state, key),
         Some(Overlay::Acts(_)) => super::coach::in_acts(state, key),
         Some(Overlay::Leave) => operation::in_leave(state, key),
+        Some(Overlay::Time { .. }) => super::replay::in_time(state, key),
         None => Vec::new(),
     }
 }
@@ -123,7 +124,7 @@ pub(super) const fn edit(key: Key) -> Option<InputRequest> {
 /// Pasted text goes into an open input line and nowhere else: it never is a command.
 pub(super) fn on_paste(state: &mut State, text: &str) {
     let input = match &mut state.overlay {
-        Some(Overlay::Palette { input, .. }) => input,
+        Some(Overlay::Palette { input, .. } | Overlay::Time { input }) => input,
         Some(Overlay::Plan(dialog)) => return dialog.paste(text),
         None if state.filter.editing => &mut state.filter.input,
         _ => return,

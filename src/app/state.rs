@@ -1,6 +1,7 @@
 //! Everything that the dashboard knows. Changed by `update` alone, read by `ui`.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::dialog::Dialog;
 use super::keymap::Keymap;
 use super::operation::Changes;
 use super::prune::Prune;
+use super::replay::Replay;
 use super::shelf::Shelf;
 use crate::config::ThemeName;
 use crate::diagnose::Damper;
@@ -73,6 +75,11 @@ pub enum Overlay {
     Coach {
         /// First line shown.
         scroll: u16,
+    },
+    /// The time that a replay is to go to.
+    Time {
+        /// What is typed.
+        input: Input,
     },
     /// `e`: what the view, or the plan under it, means.
     Explain {
@@ -232,6 +239,10 @@ pub struct State {
     pub changes: Changes,
     /// The folder of snapshots.
     pub shelf: Shelf,
+    /// The recording that is shown instead of a cluster.
+    pub replay: Option<Box<Replay>>,
+    /// The file that everything is recorded into.
+    pub recording: Option<PathBuf>,
     /// How to draw.
     pub look: Look,
     /// What the header says besides figures.
@@ -240,8 +251,10 @@ pub struct State {
     pub keymap: Arc<Keymap>,
     /// The moment that ages on screen count from; stands still while frozen.
     pub now: Timestamp,
-    /// The moment that it really is.
+    /// The moment that it really is; in a replay, that it was.
     pub clock: Timestamp,
+    /// The moment that it really is, in a replay, too: messages at the bottom go by it.
+    pub wall: Timestamp,
     /// The zone that times are shown in.
     pub zone: TimeZone,
     /// Columns and rows of the terminal.
@@ -262,6 +275,7 @@ impl State {
         Self {
             now: view.at,
             clock: view.at,
+            wall: view.at,
             view,
             findings: Vec::new(),
             notices: Vec::new(),
@@ -288,6 +302,8 @@ impl State {
             mouse: false,
             changes: Changes::default(),
             shelf: Shelf::default(),
+            replay: None,
+            recording: None,
             look,
             access,
             keymap: Arc::new(keymap),
@@ -298,8 +314,16 @@ impl State {
 
     /// Shows a message at the bottom for a while.
     pub fn say(&mut self, text: impl Into<String>, is_error: bool) {
-        let until = self.clock.checked_add(TOAST).unwrap_or(self.clock);
+        let until = self.wall.checked_add(TOAST).unwrap_or(self.wall);
         self.toast = Some(Toast { text: text.into(), is_error, until });
+    }
+
+    /// It is so late; a message whose time is over goes.
+    pub(super) fn at_wall(&mut self, now: Timestamp) {
+        self.wall = now;
+        if self.toast.as_ref().is_some_and(|t| t.until <= now) {
+            self.toast = None;
+        }
     }
 
     /// Takes something that was noticed about the settings before the start.
@@ -376,7 +400,9 @@ impl State {
             }
             Some(Overlay::Plan(dialog)) => &mut dialog.scroll,
             Some(Overlay::Prune(prune)) => &mut prune.scroll,
-            Some(Overlay::Palette { .. } | Overlay::Leave | Overlay::Acts(_)) => return,
+            Some(Overlay::Palette { .. } | Overlay::Leave | Overlay::Acts(_) | Overlay::Time { .. }) => {
+                return;
+            }
             None => &mut self.scroll,
         };
         if *scroll > most {

@@ -12,6 +12,8 @@ use super::keymap::{ActionId, action};
 use super::news;
 use super::operation::{self, Operation};
 use super::overlay;
+use super::recording;
+use super::replay;
 use super::shelf::{self, News, Work};
 use super::state::{Live, Overlay, RowKey, Screen, State};
 use crate::config::ThemeName;
@@ -53,6 +55,10 @@ pub enum Msg {
     Compared(Result<Comparison, String>),
     /// What the coach of a lab says now; none: no scenario runs any more.
     Coach(Option<Box<CoachView>>),
+    /// News of the recording that is written.
+    Recording(recording::News),
+    /// News of the recording that is shown.
+    Replay(replay::News),
 }
 
 /// What the loop must do.
@@ -80,6 +86,10 @@ pub enum Effect {
     Compare,
     /// Ask something of the lab.
     Lab(LabWish),
+    /// Record everything into a new file, or end that.
+    Record,
+    /// Go to another moment of the replay: so far from its beginning.
+    Seek(Duration),
     /// Back to the shell until SIGCONT.
     Suspend,
     /// The end.
@@ -134,14 +144,17 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         Msg::Compared(outcome) => news::on_comparison(state, outcome),
         Msg::Coach(says) => coach::on_news(state, says),
         Msg::View(view) => news::on_view(state, view),
+        Msg::Recording(news) => recording::on_news(state, news),
+        Msg::Replay(news) => replay::on_news(state, news),
         Msg::Tick(now) => {
-            state.clock = now;
-            if !state.frozen() {
-                state.now = now;
+            // The clock of a replay is the recording's.
+            if state.replay.is_none() {
+                state.clock = now;
+                if !state.frozen() {
+                    state.now = now;
+                }
             }
-            if state.toast.as_ref().is_some_and(|t| t.until <= now) {
-                state.toast = None;
-            }
+            state.at_wall(now);
         }
     }
     Vec::new()
@@ -151,6 +164,9 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
 #[must_use]
 pub fn next_deadline(state: &State) -> Option<Timestamp> {
     let toast = state.toast.as_ref().map(|t| t.until);
+    if state.replay.is_some() {
+        return toast;
+    }
     // With a long pause between polls ages go on counting, in steps.
     let ages = (state.interval > AGE_STEP && !state.frozen())
         .then(|| state.now.checked_add(AGE_STEP).ok())
@@ -206,7 +222,7 @@ fn on_key(state: &mut State, key: Key) -> Vec<Effect> {
 
 /// Back to the shell, but not with an operation that would stand still with us.
 fn suspend(state: &mut State) -> Vec<Effect> {
-    if state.changes.running().is_some() {
+    if state.changes.running().is_some() && state.replay.is_none() {
         state.say("an operation runs: it would stop in the middle", true);
         return Vec::new();
     }
@@ -268,6 +284,16 @@ pub(super) fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
         ActionId::PollNow => {
             return vec![Effect::PollNow, Effect::ReadJournal, Effect::Shelf(Work::List)];
         }
+        ActionId::PlayPause
+        | ActionId::Back10
+        | ActionId::On10
+        | ActionId::Back60
+        | ActionId::On60
+        | ActionId::PreviousEvent
+        | ActionId::NextEvent
+        | ActionId::GoToTime => return replay::perform(state, id),
+        ActionId::Faster | ActionId::Slower if state.replay.is_some() => return replay::perform(state, id),
+        ActionId::Record => return vec![Effect::Record],
         ActionId::Faster | ActionId::Slower => return set_interval(state, id == ActionId::Faster),
         ActionId::Copy => return copy(state),
         ActionId::Mouse => {

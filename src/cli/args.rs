@@ -9,6 +9,8 @@ use clap_complete::Shell;
 use super::diagnose::DiagnoseArgs;
 use super::exit::Plugin;
 use super::lab::LabArgs;
+use super::record::RecordArgs;
+use super::replay::ReplayArgs;
 use super::snapshot::SnapshotCommand;
 use crate::config::Flags;
 
@@ -109,6 +111,10 @@ pub enum Command {
         #[command(subcommand)]
         command: SnapshotCommand,
     },
+    /// Record a cluster into a file without a screen, until Ctrl-C
+    Record(RecordArgs),
+    /// Show a recording on the dashboard, or what happened in it
+    Replay(ReplayArgs),
     /// A real cluster on this machine, for training and for trying things
     Lab(LabArgs),
     /// Show the settings in force, or where the config file is looked for
@@ -236,6 +242,9 @@ pub struct GlobalArgs {
     /// No glyph beyond ASCII
     #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub ascii: Option<String>,
+    /// Record everything that the dashboard shows into a new file (or ETCDTOP_RECORD); `etcdtop record` does it without a screen
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub record: Option<PathBuf>,
     /// Log to this file (RUST_LOG chooses what)
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub log_file: Option<String>,

@@ -2,7 +2,6 @@
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
-use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -18,6 +17,7 @@ use crate::model::metrics::Spread;
 use crate::model::{ClusterView, MemberView};
 use crate::poll::history::History;
 use crate::poll::scrapes::MIXIN_WINDOW;
+use crate::recording::Hidden;
 
 /// Refuses early what could not be written in the end.
 pub(super) fn check(file: &Path) -> Result<()> {
@@ -55,7 +55,7 @@ pub(super) fn write(
     let mut bundle = evidence(diagnosis, settings, keys)?;
     if anonymise {
         hide_settings(&mut bundle);
-        Hidden::of(&diagnosis.view, settings).hide(&mut bundle);
+        hidden(&diagnosis.view, settings).hide(&mut bundle);
     }
     let text = serde_json::to_string_pretty(&bundle)?;
     let mut out =
@@ -149,184 +149,7 @@ fn hide_settings(bundle: &mut Value) {
     bundle["warnings"] = json!(bundle["warnings"].as_array().map_or(0, Vec::len));
 }
 
-/// What must not be readable any more, and what stands for it: the longest first.
-struct Hidden {
-    names: Vec<(String, String)>,
-}
-
-impl Hidden {
-    fn of(view: &ClusterView, settings: &Settings) -> Self {
-        let mut names: Vec<(String, String)> = Vec::new();
-        let mut put = |name: String, stands: &str| {
-            if !name.is_empty() && !names.iter().any(|(known, _)| *known == name) {
-                names.push((name, stands.to_owned()));
-            }
-        };
-        for (i, m) in (1..).zip(&view.members) {
-            put(m.label(), &format!("member-{i}"));
-            put(m.name.raw().to_owned(), &format!("member-{i}"));
-            put(m.id.map(|id| id.to_string()).unwrap_or_default(), &format!("id-{i}"));
-            // Metrics and errors of etcd write it so.
-            put(m.id.map(|id| id.0.to_string()).unwrap_or_default(), &format!("id-{i}"));
-            put(m.certificate.as_ref().map(|c| c.subject.to_string()).unwrap_or_default(), "(subject)");
-            let urls = m.client_urls.iter().chain(&m.peer_urls).map(|u| u.raw().to_owned());
-            let endpoints = m.endpoint.iter().chain(&m.also_at).map(|e| e.raw().to_owned());
-            for url in urls.chain(endpoints) {
-                put(host_of(&url), &format!("host-{i}"));
-                // Resolvers and TLS say it in lower case.
-                put(host_of(&url).to_lowercase(), &format!("host-{i}"));
-            }
-        }
-        put(view.cluster_id.map(|id| id.to_string()).unwrap_or_default(), "cluster");
-        put(settings.cluster_name(), "cluster-name");
-        put(settings.context.as_ref().map(|c| c.value.clone()).unwrap_or_default(), "context");
-        put(settings.user.as_ref().map(|u| u.value.clone()).unwrap_or_default(), "user");
-        let elsewhere = [
-            &settings.server_name,
-            &settings.metrics_url,
-            &settings.discovery_srv,
-            &settings.discovery_srv_name,
-        ];
-        for setting in elsewhere.into_iter().flatten() {
-            put(host_of(&setting.value), "named-host");
-            put(setting.value.clone(), "named-host");
-        }
-        for (i, endpoint) in (1..).zip(&settings.endpoints.value) {
-            put(endpoint.host().to_owned(), &format!("endpoint-{i}"));
-        }
-        names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-        Self { names }
-    }
-
-    fn hide(&self, value: &mut Value) {
-        match value {
-            Value::String(text) => *text = self.hidden(text),
-            Value::Array(list) => list.iter_mut().for_each(|v| self.hide(v)),
-            Value::Object(map) => {
-                let old = std::mem::take(map);
-                for (key, mut v) in old {
-                    self.hide(&mut v);
-                    // Latencies are kept by the names of peers.
-                    map.insert(self.hidden(&key), v);
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
-    }
-
-    /// The text with every name replaced where it stands alone, and every address that is left.
-    fn hidden(&self, text: &str) -> String {
-        let mut out = text.to_owned();
-        for (name, stands) in &self.names {
-            out = replace_words(&out, name, stands);
-        }
-        hide_tokens(&out)
-    }
-}
-
-/// What stands between `://` and the port or path; of a socket the path.
-fn host_of(url: &str) -> String {
-    if let Some(path) = url.strip_prefix("unix://").or_else(|| url.strip_prefix("unixs://")) {
-        return path.to_owned();
-    }
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or_default();
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
-    };
-    host.to_owned()
-}
-
-/// Replaces `name` where no letter, digit or `_` stands beside it.
-fn replace_words(text: &str, name: &str, stands: &str) -> String {
-    let part = |c: char| c.is_alphanumeric() || c == '_';
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(name) {
-        let (before, after) = (&rest[..at], &rest[at + name.len()..]);
-        let alone = !before.chars().next_back().or(out.chars().next_back()).is_some_and(part)
-            && !after.chars().next().is_some_and(part);
-        out.push_str(before);
-        out.push_str(if alone { stands } else { name });
-        rest = after;
-    }
-    out.push_str(rest);
-    out
-}
-
-/// Addresses and ids that no member of the list told: those in errors of the operating system, of members that were removed.
-fn hide_tokens(text: &str) -> String {
-    let part = |c: char| c.is_ascii_hexdigit() || c == '.' || c == ':';
-    let is_address = |token: &str| {
-        let host = token.rsplit_once(':').map_or(token, |(host, _)| host);
-        let v4 = |t: &str| t.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4());
-        v4(token) || v4(host) || token.matches(':').count() > 1 && token.parse::<IpAddr>().is_ok()
-    };
-    let mut out = String::with_capacity(text.len());
-    let mut token = String::new();
-    for c in text.chars().chain(std::iter::once('\0')) {
-        if part(c) {
-            token.push(c);
-            continue;
-        }
-        let bare = token.trim_end_matches(['.', ':']).len();
-        let bare_token = &token[..bare];
-        let hex = bare_token.chars().all(|c| c.is_ascii_hexdigit());
-        // An id has up to 16 digits; a number without a letter in it is a figure.
-        if hex && (12..=16).contains(&bare) && bare_token.contains(|c: char| c.is_ascii_alphabetic()) {
-            out.push_str("(id)");
-            out.push_str(&token[bare..]);
-        } else if is_address(bare_token) {
-            out.push_str("(address)");
-            out.push_str(&token[bare..]);
-        } else {
-            out.push_str(&token);
-        }
-        token.clear();
-        if c != '\0' {
-            out.push(c);
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_hidden_where_they_stand_alone() {
-        assert_eq!(
-            replace_words("m1 hung; m1's disk, m10 well", "m1", "member-1"),
-            "member-1 hung; member-1's disk, m10 well"
-        );
-        assert_eq!(replace_words("https://etcd-0.prod:2379", "etcd-0.prod", "host-1"), "https://host-1:2379");
-        assert_eq!(replace_words("aa", "a", "b"), "aa");
-    }
-
-    #[test]
-    fn addresses_are_hidden_and_times_are_not() {
-        for (text, expected) in [
-            ("connect to 10.1.2.3:2379: refused", "connect to (address): refused"),
-            ("at 10.1.2.3.", "at (address)."),
-            ("fe80::1 is silent", "(address) is silent"),
-            ("to e0844a71dbfcd781, 1795280718717 ms", "to (id), 1795280718717 ms"),
-            ("2027-01-15T08:00:00Z, version 3.6.5, 12:30", "2027-01-15T08:00:00Z, version 3.6.5, 12:30"),
-        ] {
-            assert_eq!(hide_tokens(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn hosts_of_urls() {
-        for (url, host) in [
-            ("https://10.0.0.1:2379", "10.0.0.1"),
-            ("http://[fe80::1]:2380/x", "fe80::1"),
-            ("etcd-1.internal:2379", "etcd-1.internal"),
-            ("unix:///run/etcd.sock", "/run/etcd.sock"),
-        ] {
-            assert_eq!(host_of(url), host, "{url}");
-        }
-    }
+/// What must not be readable any more: what the view names, and the settings.
+fn hidden(view: &ClusterView, settings: &Settings) -> Hidden {
+    Hidden::for_people(view, super::record::names(settings))
 }

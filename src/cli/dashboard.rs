@@ -1,5 +1,6 @@
 //! The dashboard's loop: one select, one draw. Ties together poll, app, ui and term.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use super::connect::{access, patience, poll_options, settings};
 use super::exit::Exit;
 use super::operate::snapshot_dir;
 use super::operations::Runner;
+use super::record::{self, Tee};
 use super::shelf::Shelf;
 use crate::app::coach::LabWish;
 use crate::app::shelf::Work;
@@ -36,7 +38,7 @@ use crate::term::{self, Depth, Guard, Input, Painter, Signal, Signals};
 use crate::ui;
 
 /// Two frames are at least so far apart, unless a key was pressed.
-const FRAME: Duration = Duration::from_millis(33);
+pub(super) const FRAME: Duration = Duration::from_millis(33);
 
 /// How often it is looked whether another etcdtop wrote to the journal.
 const JOURNAL_EVERY: Duration = Duration::from_secs(3);
@@ -45,7 +47,7 @@ const JOURNAL_EVERY: Duration = Duration::from_secs(3);
 const FOLDER_EVERY: Duration = Duration::from_secs(60);
 
 /// Nobody types so many keys between two turns of the loop: more are a paste that the terminal did not mark.
-const BURST: usize = 3;
+pub(super) const BURST: usize = 3;
 
 /// What to open the dashboard on.
 pub(super) enum Opening {
@@ -55,12 +57,13 @@ pub(super) enum Opening {
     Discover(Box<crate::etcd::Access>, Box<Settings>),
 }
 
-/// What a lab has besides a cluster.
-#[derive(Clone, Copy, Default)]
+/// What there is besides a cluster.
 pub(super) struct Aside<'a> {
-    /// The scenario that runs.
+    /// What writes a recording, when somebody wants one.
+    pub(super) tee: Tee,
+    /// The lab's scenario that runs.
     pub(super) session: Option<&'a Session>,
-    /// The lab's own folder: snapshots, journal and recording of a lab go with it.
+    /// A lab's own folder: its snapshots and its journal go with it.
     pub(super) folder: Option<&'a Path>,
 }
 
@@ -103,11 +106,27 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
             patience: patience(&settings),
         })
     };
+    let recorder = record::wanted(cli).map(|file| record::create(&file, None)).transpose()?;
     let runtime = runtime()?;
-    let exit = open(&runtime, &settings, opening, access, Aside::default());
+    let aside = Aside { tee: Tee::new(recorder), session: None, folder: None };
+    let exit = open(&runtime, &settings, opening, access, aside);
     // A resolver that does not answer must not keep anybody from leaving.
     runtime.shutdown_background();
     exit
+}
+
+/// Keys and colours, as set.
+pub(super) fn looks(settings: &Settings) -> Result<(Keymap, Depth, Look)> {
+    let bindings = settings.keys.iter().map(|k| (k.action.as_str(), k.keys.as_slice(), k.line));
+    let keymap = Keymap::with(bindings)?;
+    let color = match settings.color.value {
+        ColorChoice::Auto => None,
+        ColorChoice::Always => Some(true),
+        ColorChoice::Never => Some(false),
+    };
+    let depth = term::color::depth(color, &|name| std::env::var(name).ok());
+    let theme = if depth == Depth::Mono { ThemeName::Mono } else { settings.theme.value };
+    Ok((keymap, depth, Look { theme, ascii: settings.ascii.value }))
 }
 
 /// Opens the dashboard and runs it until it is left.
@@ -118,16 +137,7 @@ pub(super) fn open(
     access: Access,
     aside: Aside<'_>,
 ) -> Result<Exit> {
-    let bindings = settings.keys.iter().map(|k| (k.action.as_str(), k.keys.as_slice(), k.line));
-    let keymap = Keymap::with(bindings)?;
-    let color = match settings.color.value {
-        ColorChoice::Auto => None,
-        ColorChoice::Always => Some(true),
-        ColorChoice::Never => Some(false),
-    };
-    let depth = term::color::depth(color, &|name| std::env::var(name).ok());
-    let theme = if depth == Depth::Mono { ThemeName::Mono } else { settings.theme.value };
-    let look = Look { theme, ascii: settings.ascii.value };
+    let (keymap, depth, look) = looks(settings)?;
     let typed = match &opening {
         Opening::Ready(options) => options.endpoints.as_slice(),
         Opening::Discover(..) => &[],
@@ -143,7 +153,10 @@ pub(super) fn open(
         // Before the terminal is taken: a signal from now on ends the loop in order.
         let mut signals = Signals::listen()?;
         let guard = Guard::take()?;
-        let mut this = Loop::new(state, depth, &guard, Runner::new(settings, aside.folder), aside.session);
+        state.recording = aside.tee.file();
+        let runner = Runner::new(settings, aside.folder);
+        let mut this = Loop::new(state, depth, &guard, runner, aside.tee, aside.session);
+        this.tee.begin(&this.state);
         let outcome = this.run(opening, &mut signals).await;
         let changes = &this.state.changes;
         if let Some(operation) = changes.operation.as_ref().filter(|o| changes.leaving && !o.runs()) {
@@ -157,6 +170,11 @@ pub(super) fn open(
             guard.release();
             this.runner.finish(&mut signals).await;
         }
+        if let Some(line) = this.tee.end(this.state.clock) {
+            guard.release();
+            // The terminal may be gone: then nobody reads it.
+            let _ = writeln!(std::io::stdout(), "{line}");
+        }
         outcome
     })
 }
@@ -169,6 +187,7 @@ struct Loop<'a> {
     dialer: Option<Dialer>,
     runner: Runner,
     shelf: Shelf,
+    tee: Tee,
     comparing: Option<JoinHandle<Result<Comparison, String>>>,
     session: Option<&'a Session>,
     coach: Option<watch::Receiver<CoachView>>,
@@ -188,6 +207,7 @@ impl<'a> Loop<'a> {
         depth: Depth,
         guard: &'a Guard,
         runner: Runner,
+        tee: Tee,
         session: Option<&'a Session>,
     ) -> Self {
         state.size = Guard::size();
@@ -200,6 +220,7 @@ impl<'a> Loop<'a> {
             dialer: None,
             runner,
             shelf,
+            tee,
             comparing: None,
             coach: session.map(Session::coach),
             session,
@@ -271,6 +292,10 @@ impl<'a> Loop<'a> {
                     this.due.get_or_insert(this.drawn + FRAME);
                 }
                 msg = this.shelf.next() => {
+                    this.take(msg)?;
+                    this.due.get_or_insert(this.drawn + FRAME);
+                }
+                msg = this.tee.next(&this.state) => {
                     this.take(msg)?;
                     this.due.get_or_insert(this.drawn + FRAME);
                 }
@@ -416,7 +441,9 @@ impl<'a> Loop<'a> {
 
     /// Changes the state and does what follows from it. Some: leave.
     fn take(&mut self, msg: Msg) -> Result<Option<Exit>> {
+        self.tee.take(&self.state, &msg);
         for effect in update(&mut self.state, msg) {
+            self.tee.take_deed(&self.state, &effect);
             match effect {
                 Effect::PollNow => {
                     if let Some(poll) = &self.poll {
@@ -433,9 +460,14 @@ impl<'a> Loop<'a> {
                 Effect::Redraw => self.redraw_all(),
                 Effect::Suspend => self.suspend()?,
                 Effect::Compare => self.compare(),
+                Effect::Record => self.tee.toggle(&self.state),
+                // There is nowhere to go to: this is now.
+                Effect::Seek(_) => {}
                 Effect::Start(plan, typed) => {
                     if let Err(why) = self.start_operation(*plan, &typed) {
-                        update(&mut self.state, Msg::Refused(why));
+                        let msg = Msg::Refused(why);
+                        self.tee.take(&self.state, &msg);
+                        update(&mut self.state, msg);
                     }
                 }
                 Effect::StopOperation => self.runner.stop("x was pressed", true),

@@ -10,6 +10,8 @@ use super::args::Cli;
 use super::connect::{output, settings};
 use super::dashboard::{self, Aside, Opening};
 use super::exit::Exit;
+use super::follow;
+use super::record::{self, Tee};
 use super::table::table;
 use super::{lab_check, scenario};
 use crate::config::OutputFormat;
@@ -53,8 +55,11 @@ pub struct LabArgs {
     /// Keep the scratch folder
     #[arg(long)]
     keep: bool,
+    /// Show a lab that runs in another terminal, from its recording: nothing can be changed there
+    #[arg(long, conflicts_with_all = ["members", "etcd_version", "quota", "load", "keep", "no_dashboard"])]
+    follow: bool,
     /// Print the endpoints and wait for Ctrl-C instead of opening the dashboard
-    #[arg(long)]
+    #[arg(long, conflicts_with = "record")]
     no_dashboard: bool,
 }
 
@@ -103,6 +108,9 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
         print!("{}", list());
         return Ok(Exit::Done);
     }
+    if args.follow {
+        return follow::run(cli);
+    }
     let settings = settings(cli)?;
     let launcher = std::env::current_exe().wrap_err("cannot tell where etcdtop itself is")?;
     if args.check {
@@ -125,11 +133,12 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
     if let Some(name) = &args.scenario {
         let mut first = args.seed;
         let mut seed = || first.take().unwrap_or_else(draw);
-        return scenario::run(&settings, name, args.etcd_version.as_deref(), &launcher, &mut seed);
+        return scenario::run(cli, &settings, name, args.etcd_version.as_deref(), &launcher, &mut seed);
     }
     if !args.no_dashboard {
         dashboard::need_terminal()?;
     }
+    let tee = Tee::new(record::wanted(cli).map(|file| record::create(&file, None)).transpose()?);
     let spec = Spec {
         members: args.members.into(),
         version: args.etcd_version.clone(),
@@ -175,7 +184,8 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
             lab: true,
             follower: false,
         };
-        let aside = Aside { session: None, folder: Some(cluster.folder()) };
+        let aside =
+            Aside { tee: tee.of_lab(cluster.folder()), session: None, folder: Some(cluster.folder()) };
         dashboard::open(&runtime, &settings, Opening::Ready(options), access, aside)
     };
     drop(load);

@@ -5,9 +5,11 @@ mod bundle;
 mod config_cmd;
 mod connect;
 mod dashboard;
+mod deck;
 mod diagnose;
 mod exit;
 mod folder;
+mod follow;
 mod health;
 mod inspect;
 mod lab;
@@ -16,11 +18,14 @@ mod launch;
 mod logging;
 mod operate;
 mod operations;
+mod record;
+mod replay;
 mod scenario;
 mod shelf;
 mod shell;
 mod snapshot;
 mod status;
+mod summary;
 mod table;
 
 pub use args::{Cli, Command};
@@ -33,6 +38,7 @@ use color_eyre::Result;
 /// # Errors
 /// What kept it from running, for people to read.
 pub fn run(cli: &Cli) -> Result<Exit> {
+    record::only_with_a_screen(cli)?;
     match &cli.command {
         None => dashboard::run(cli),
         Some(Command::Status) => status::run(cli),
@@ -46,6 +52,8 @@ pub fn run(cli: &Cli) -> Result<Exit> {
             Ok(Exit::Plugin(exit::Plugin::Unknown))
         }),
         Some(Command::Snapshot { command }) => snapshot::run(cli, command),
+        Some(Command::Record(args)) => record::run(cli, args),
+        Some(Command::Replay(args)) => replay::run(cli, args),
         Some(Command::Lab(args)) => lab::run(cli, args),
         Some(Command::Config { command }) => config_cmd::run(cli, command),
         Some(Command::Completions { shell }) => shell::completions(*shell),

@@ -1,14 +1,16 @@
 //! `etcdtop lab SCENARIO`: a scenario in the dashboard, with its coach.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use color_eyre::Result;
 use color_eyre::eyre::eyre;
 
+use super::args::Cli;
 use super::dashboard::{self, Aside, Opening};
 use super::exit::Exit;
 use super::lab::Interrupts;
 use super::lab_check::unknown;
+use super::record::{self, Tee};
 use crate::app::state::Access;
 use crate::config::Settings;
 use crate::etcd::Dialer;
@@ -20,6 +22,7 @@ use crate::poll;
 
 /// Runs it until it is left; begun anew, with the parts drawn anew, as often as somebody wants.
 pub(super) fn run(
+    cli: &Cli,
     settings: &Settings,
     name: &str,
     version: Option<&str>,
@@ -32,7 +35,9 @@ pub(super) fn run(
     }
     dashboard::need_terminal()?;
     let runtime = dashboard::runtime()?;
+    let mut round = 0;
     loop {
+        round += 1;
         let seed = seed();
         let scenario = if mystery {
             scenario::mystery(seed)
@@ -54,7 +59,9 @@ pub(super) fn run(
                 number = interrupted.next() => Err(eyre!("interrupted by signal {number} while the lab was starting")),
             }
         })?;
-        let exit = open(&runtime, settings, &session);
+        let file = record::wanted(cli).map(|file| numbered(&file, round));
+        let tee = Tee::new(file.map(|file| record::create(&file, None)).transpose()?);
+        let exit = open(&runtime, settings, &session, tee);
         let coach = session.coach().borrow().clone();
         let again = session.wants_anew();
         runtime.block_on(session.end());
@@ -66,7 +73,17 @@ pub(super) fn run(
     }
 }
 
-fn open(runtime: &tokio::runtime::Runtime, settings: &Settings, session: &Session) -> Result<Exit> {
+/// Each round has a recording of its own: `lab.etcdtop`, `lab-2.etcdtop`.
+fn numbered(file: &Path, round: u32) -> PathBuf {
+    if round == 1 {
+        return file.to_owned();
+    }
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = file.extension().map_or_else(String::new, |e| format!(".{}", e.to_string_lossy()));
+    file.with_file_name(format!("{stem}-{round}{extension}"))
+}
+
+fn open(runtime: &tokio::runtime::Runtime, settings: &Settings, session: &Session, tee: Tee) -> Result<Exit> {
     let endpoints = session.endpoints();
     let options = poll::Options {
         dialer: Dialer::new(session.access().clone(), &endpoints)?,
@@ -82,7 +99,8 @@ fn open(runtime: &tokio::runtime::Runtime, settings: &Settings, session: &Sessio
         lab: true,
         follower: false,
     };
-    let aside = Aside { session: Some(session), folder: Some(session.folder()) };
+    let folder = session.folder();
+    let aside = Aside { tee: tee.of_lab(folder), session: Some(session), folder: Some(folder) };
     dashboard::open(runtime, settings, Opening::Ready(options), access, aside)
 }
 

@@ -11,7 +11,7 @@ use super::layers::{SETTINGS, Setting};
 /// The version of the file's format.
 const VERSION: &str = "1";
 
-/// A key bound anew: `freeze = ["f", "space"]`.
+/// A key bound anew: `freeze = ["f"]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rebinding {
     /// The action's name.

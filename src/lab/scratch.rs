@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -66,6 +67,31 @@ fn remove_stale(below: &Path) {
     }
 }
 
+/// The labs of this user that run now: process and folder.
+#[must_use]
+pub fn running() -> Vec<(u32, PathBuf)> {
+    running_below(&std::env::temp_dir())
+}
+
+fn running_below(below: &Path) -> Vec<(u32, PathBuf)> {
+    let Ok(entries) = fs::read_dir(below) else { return Vec::new() };
+    let me = rustix::process::getuid().as_raw();
+    let mut found: Vec<_> = entries
+        .flatten()
+        .filter(|e| e.file_name().to_str().is_some_and(|n| n.starts_with(PREFIX)))
+        // Somebody else's folder may hold anything.
+        .filter(|e| e.metadata().is_ok_and(|m| m.uid() == me))
+        .filter_map(|e| {
+            let owner = fs::read_to_string(e.path().join(OWNER)).ok()?;
+            let (pid, started) = owner.split_once(' ')?;
+            let pid = pid.parse().ok()?;
+            (start_time(pid)? == started).then(|| (pid, e.path()))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
 /// When a process started, in the kernel's ticks: a process id alone is used again.
 fn start_time(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -93,6 +119,7 @@ mod tests {
         let reused = folder("reused", Some(format!("{pid} 1")));
         let dead = folder("dead", Some(format!("{} 5", u32::MAX)));
         let unmarked = folder("unmarked", None);
+        assert_eq!(running_below(below.path()), [(pid, living.clone())]);
         remove_stale(below.path());
         assert!(living.exists() && unmarked.exists());
         assert!(!reused.exists() && !dead.exists());

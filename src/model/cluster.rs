@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::endpoint::Endpoint;
 use super::ids::{Bytes, ClusterId, MemberId, RaftIndex, Revision, Term};
@@ -11,7 +12,8 @@ use super::status::{Alarm, AlarmKind};
 use super::text::ForeignText;
 
 /// What the members say that cannot all be true of one healthy cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Conflict {
     /// An endpoint belongs to another cluster. It is left out of everything else: clusters are never mixed.
     OtherCluster {
@@ -33,13 +35,14 @@ pub enum Conflict {
 }
 
 /// The cluster as seen from here at one moment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClusterView {
     /// When it was put together.
     pub at: Timestamp,
     /// None until a member answered.
     pub cluster_id: Option<ClusterId>,
     /// Sorted by name, then by id, then by endpoint: a row never jumps because a state changed.
+    #[serde(default)]
     pub members: Vec<MemberView>,
     /// The leader that most voters with the highest term name, unless it says itself that it leads no more.
     pub leader: Option<MemberId>,
@@ -50,8 +53,10 @@ pub struct ClusterView {
     /// The compaction floor; from `/metrics`, so it may be unknown.
     pub compact_revision: Option<Revision>,
     /// All alarms that are raised, each once.
+    #[serde(default)]
     pub alarms: Vec<Alarm>,
     /// Contradictions.
+    #[serde(default)]
     pub conflicts: Vec<Conflict>,
     /// Why no member list is known, when a member that answers refused it.
     pub list_refused: Option<ForeignText>,

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::finding::Severity;
 use super::ids::{MemberId, Revision};
 
 /// What one member answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HashAnswer {
     /// Who.
     pub member: MemberId,
@@ -24,7 +24,7 @@ pub struct HashAnswer {
 }
 
 /// The answers of all members for one revision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The revision, which every member had.
     pub revision: Revision,

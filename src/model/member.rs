@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::endpoint::Endpoint;
 use super::ids::{Bytes, MemberId};
@@ -13,7 +13,7 @@ use super::status::{AlarmKind, MemberStatus};
 use super::text::ForeignText;
 
 /// A member's part in Raft.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Most members that can be trusted to know name it as the leader.
@@ -43,7 +43,7 @@ impl Role {
 }
 
 /// How a member does, seen from here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemberState {
     /// The first answer is still awaited.
@@ -142,7 +142,7 @@ pub enum QuotaSource {
 ///
 /// Answers over HTTP carry the time in whole seconds (`Date`), so that one answer leaves more than a second open; but
 /// each further one leaves less, because it was given at another fraction of a second.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClockOffset {
     /// At least.
     pub low: f64,
@@ -175,7 +175,7 @@ impl ClockOffset {
 }
 
 /// The certificate that the member showed in the handshake.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerCertificate {
     /// Its subject.
     pub subject: ForeignText,
@@ -184,23 +184,29 @@ pub struct PeerCertificate {
 }
 
 /// One member of the cluster (or an endpoint behind which no member answered yet).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemberView {
     /// Its id, once known.
     pub id: Option<MemberId>,
     /// Its name; empty when unknown or unstarted.
+    #[serde(default)]
     pub name: ForeignText,
     /// The endpoint that is used for it. None for an unstarted member: it has no client url.
     pub endpoint: Option<Endpoint>,
     /// Further typed endpoints that lead to this same member.
+    #[serde(default)]
     pub also_at: Vec<Endpoint>,
     /// Advertised client urls.
+    #[serde(default)]
     pub client_urls: Vec<ForeignText>,
     /// Advertised peer urls.
+    #[serde(default)]
     pub peer_urls: Vec<ForeignText>,
     /// Whether the member list calls it a learner.
+    #[serde(default)]
     pub learner: bool,
     /// Whether it is in the member list; false for an endpoint that never told who it is.
+    #[serde(default)]
     pub listed: bool,
     /// Its role.
     pub role: Role,
@@ -211,6 +217,7 @@ pub struct MemberView {
     /// Since when it is in this state.
     pub since: Timestamp,
     /// How long its last `Status` took.
+    #[serde(default, with = "super::nanos")]
     pub latency: Option<Duration>,
     /// Its last `Status`, kept when it stops answering.
     pub status: Option<MemberStatus>,
@@ -233,6 +240,7 @@ pub struct MemberView {
     /// Its certificate, on TLS.
     pub certificate: Option<PeerCertificate>,
     /// The kinds of alarm that this member itself raised.
+    #[serde(default)]
     pub alarms: Vec<AlarmKind>,
     /// How far its applied index is behind the leader's commit index. None when one of them is unknown or stale.
     pub lag: Option<u64>,

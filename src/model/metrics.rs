@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::ids::{Bytes, MemberId, Revision};
 
 /// One scrape of `/metrics`, cut down to what the screens and the rules use. All counters are since the start of the
 /// process; what the member does not export is `None`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct MetricsSample {
     /// `etcd_server_id`: whose figures these are.
     pub server_id: Option<MemberId>,
@@ -75,11 +76,12 @@ pub struct MetricsSample {
 }
 
 /// A gRPC method: service and name, such as `KV/Put`. Letters, digits and dots only: it may be printed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Method(pub Box<str>);
 
 /// How often a method was called, and how it went.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Calls {
     /// `grpc_server_handled_total`, all codes.
     pub handled: u64,
@@ -93,10 +95,11 @@ pub struct Calls {
 }
 
 /// A Prometheus histogram as scraped: upper bounds in seconds (the last is infinite) and cumulative counts.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Histogram {
     /// `(le, cumulative count)`, ascending.
-    #[serde(serialize_with = "bounds")]
+    #[serde(serialize_with = "bounds", deserialize_with = "read_bounds")]
     pub buckets: Vec<(f64, u64)>,
     /// Sum of all observations, seconds.
     pub sum: f64,
@@ -106,6 +109,23 @@ pub struct Histogram {
 fn bounds<S: serde::Serializer>(buckets: &[(f64, u64)], to: S) -> Result<S::Ok, S::Error> {
     let bound = |le: f64| if le.is_finite() { serde_json::json!(le) } else { serde_json::json!("+Inf") };
     to.collect_seq(buckets.iter().map(|(le, n)| (bound(*le), n)))
+}
+
+/// The same, read: text is the open last bound.
+fn read_bounds<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(f64, u64)>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Bound {
+        Finite(f64),
+        Open(String),
+    }
+    let buckets = Vec::<(Bound, u64)>::deserialize(from)?;
+    let bound = |b| match b {
+        Bound::Finite(le) => Ok(le),
+        Bound::Open(text) if text == "+Inf" => Ok(f64::INFINITY),
+        Bound::Open(text) => Err(serde::de::Error::custom(format!("{text:?} is no bound of a histogram"))),
+    };
+    buckets.into_iter().map(|(le, n)| Ok((bound(le)?, n))).collect()
 }
 
 /// How what was observed is spread.

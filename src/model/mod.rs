@@ -10,6 +10,7 @@ pub mod hashes;
 pub mod ids;
 pub mod member;
 pub mod metrics;
+mod nanos;
 pub mod revisions;
 pub mod status;
 pub mod text;

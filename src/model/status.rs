@@ -6,7 +6,7 @@ use super::ids::{Bytes, ClusterId, MemberId, RaftIndex, Revision, Term};
 use super::text::ForeignText;
 
 /// An alarm that is raised. Alarms are cluster-wide state: every member lists those of all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Alarm {
     /// The member that raised it.
     pub member: MemberId,
@@ -55,7 +55,7 @@ impl Alarm {
 }
 
 /// One `Status` reply: the member's own view of itself and of its leader.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberStatus {
     /// The member that answered (`header.member_id`).
     pub member_id: MemberId,
@@ -82,8 +82,10 @@ pub struct MemberStatus {
     /// Its revision (`header.revision`).
     pub revision: Revision,
     /// Whether it is a learner.
+    #[serde(default)]
     pub is_learner: bool,
     /// `Status.errors`, as text.
+    #[serde(default)]
     pub errors: Vec<ForeignText>,
     /// The target of a downgrade in progress; 3.6 and later.
     pub downgrade_target: Option<ForeignText>,

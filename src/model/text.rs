@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Text from a cluster. [`Display`](fmt::Display) shows it escaped; JSON carries it as it is (JSON has
 /// its own escapes); [`raw`](Self::raw) is for comparing and for sending it back.
@@ -46,6 +46,12 @@ impl fmt::Display for ForeignText {
 impl Serialize for ForeignText {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ForeignText {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d).map(Self)
     }
 }
 

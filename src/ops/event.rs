@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::journal::{End, Figures, StepEnd};
 use super::plan::Step;
@@ -11,7 +12,8 @@ use crate::model::Bytes;
 use crate::model::units::{age, percent};
 
 /// How far a step is, where that can be told truly; never a guess.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Progress {
     /// Nothing is known but the time.
     #[default]
@@ -53,7 +55,8 @@ impl fmt::Display for Progress {
 }
 
 /// What the engine tells while it runs. A transition is never lost; how far a step is comes by [`Progress`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OpEvent {
     /// It waits before or after a step, and why.
     Waiting {

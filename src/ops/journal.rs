@@ -83,7 +83,7 @@ pub fn step_line(step: &Step, end: &StepEnd, figures: &Figures) -> String {
 }
 
 /// Figures of a step.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Figures {
     /// The file before, bytes.
     pub before: Option<Bytes>,

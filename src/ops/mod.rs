@@ -19,6 +19,7 @@ mod recover;
 pub mod rule;
 pub mod save;
 pub mod seam;
+pub mod standing;
 pub mod world;
 
 pub use engine::Engine;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::journal::{End, StepEnd, lock_of, path_of};
@@ -21,7 +22,8 @@ use crate::model::{AlarmKind, ClusterId, ClusterView, MemberId};
 pub const PROGRAM_ENDS: &str = "the program ends";
 
 /// An operation as the journal tells it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Past {
     /// Its plan's name.
     pub plan: PlanId,
@@ -44,7 +46,8 @@ pub struct Past {
 }
 
 /// A step as the journal tells it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PastStep {
     /// What it was.
     pub title: String,
@@ -135,7 +138,8 @@ impl Past {
 }
 
 /// What a cluster's journal tells.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct History {
     /// Operations, the oldest first.
     pub operations: Vec<Past>,

@@ -152,7 +152,7 @@ impl Action {
 }
 
 /// A step of a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// What is done.
     pub action: Action,
@@ -171,7 +171,7 @@ pub struct Step {
 }
 
 /// How a check of the preflight came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// As it should be.
@@ -183,7 +183,7 @@ pub enum Verdict {
 }
 
 /// One check of the preflight.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// How it came out.
     pub verdict: Verdict,
@@ -204,7 +204,7 @@ impl Check {
 }
 
 /// What to do about the rest when a step fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AfterFailure {
     /// Nothing more is done.
@@ -225,7 +225,7 @@ impl fmt::Display for PlanId {
 }
 
 /// What is going to be done. Nothing in it changes after it was made.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Its name.
     pub id: PlanId,

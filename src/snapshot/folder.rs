@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 
 use super::examine::{Depth, examine};
 use super::file::{Snapshot, TRAILER};
@@ -22,7 +23,7 @@ pub const DRILL_FAILED: &str = "drill failed";
 const CLOCKS: Duration = Duration::from_secs(300);
 
 /// A snapshot in a folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
     /// Where it is.
     pub path: PathBuf,
@@ -50,11 +51,13 @@ impl Saved {
 }
 
 /// What lies in a folder.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listing {
     /// Snapshots, the newest first.
+    #[serde(default)]
     pub saved: Vec<Saved>,
     /// Parts of snapshots that are not whole: somebody writes them now, or was killed.
+    #[serde(default)]
     pub parts: Vec<PathBuf>,
 }
 
@@ -200,7 +203,7 @@ pub fn retain(saved: &[Saved], keep: Keep) -> Vec<Fate<'_>> {
 }
 
 /// Where snapshots go, or are to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// What is free there.
     pub free: Bytes,

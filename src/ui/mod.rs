@@ -33,7 +33,8 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     if let Some(place) = coach {
         widgets::coach::draw(state, &mut canvas, place, body);
     }
-    widgets::footer::draw(state, &mut canvas, bottom);
+    widgets::replay::draw(state, &mut canvas, canvas::row(bottom, 0));
+    widgets::footer::draw(state, &mut canvas, canvas::below(bottom, widgets::replay::height(state)));
     match &state.overlay {
         Some(Overlay::Help { scroll }) => overlays::help::draw(state, &mut canvas, body, *scroll),
         Some(Overlay::Palette { input, chosen }) => {
@@ -44,6 +45,7 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         Some(Overlay::Leave) => overlays::plan::leave(state, &mut canvas, body),
         Some(Overlay::Acts(acts)) => overlays::coach::acts(&mut canvas, body, acts),
         Some(Overlay::Coach { scroll }) => overlays::coach::draw(state, &mut canvas, body, *scroll),
+        Some(Overlay::Time { input }) => overlays::time::draw(state, &mut canvas, body, input),
         Some(Overlay::Explain { scroll, .. }) => overlays::explain::draw(state, &mut canvas, body, *scroll),
         None => {}
     }
@@ -51,7 +53,8 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
 
 /// Header, body, footer.
 fn parts(state: &State, area: Rect) -> [Rect; 3] {
-    split3(area, widgets::header::height(state, area.width), widgets::footer::HEIGHT)
+    let bottom = widgets::footer::HEIGHT + widgets::replay::height(state);
+    split3(area, widgets::header::height(state, area.width), bottom)
 }
 
 /// How far what lies open can be scrolled, on a terminal of the state's size. The loop keeps the state within it, or
@@ -71,11 +74,11 @@ pub fn most_scroll(state: &State) -> u16 {
         Some(Overlay::Coach { .. }) => {
             overlays::coach::most_scroll(state, &theme, &Glyphs::of(state.look.ascii), body)
         }
-        Some(Overlay::Palette { .. } | Overlay::Leave | Overlay::Acts(_)) => 0,
         None => {
             let (view, _) = widgets::coach::split(state, body);
             screens::most_scroll(state, &theme, &Glyphs::of(state.look.ascii), view)
         }
+        Some(Overlay::Palette { .. } | Overlay::Leave | Overlay::Acts(_) | Overlay::Time { .. }) => 0,
     }
 }
 

@@ -20,6 +20,7 @@ use crate::testing::{healthy, with_state};
 mod coach;
 mod internals;
 mod latency;
+mod replay;
 mod shelf;
 
 fn state(views: &[ClusterView]) -> State {

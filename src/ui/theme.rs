@@ -134,6 +134,8 @@ pub(super) struct Glyphs {
     /// Of boxes: upper left, upper right, lower left, lower right, side.
     pub(super) corners: [&'static str; 4],
     pub(super) side: &'static str,
+    /// A recording that is played, and one that stands still.
+    player: [&'static str; 2],
 }
 
 impl Glyphs {
@@ -162,6 +164,7 @@ impl Glyphs {
                 dot: "|",
                 corners: ["+", "+", "+", "+"],
                 side: "|",
+                player: [">", "="],
             }
         } else {
             Self {
@@ -187,8 +190,13 @@ impl Glyphs {
                 dot: "·",
                 corners: ["┌", "┐", "└", "┘"],
                 side: "│",
+                player: ["▶", "‖"],
             }
         }
+    }
+
+    pub(super) const fn player(&self, playing: bool) -> &'static str {
+        self.player[if playing { 0 } else { 1 }]
     }
 
     pub(super) const fn state(&self, state: MemberState) -> &'static str {

@@ -14,10 +14,27 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lab", &["etcd", "snapshot", "model"]),
     // What an operation goes by is what the screens show: the same poll.
     ("ops", &["etcd", "poll", "snapshot", "model"]),
-    ("app", &["config", "diagnose", "model", "ops", "poll", "snapshot"]),
-    ("ui", &["app", "config", "diagnose", "model", "ops", "poll", "snapshot"]),
+    ("recording", &["ops", "snapshot", "model"]),
+    ("app", &["config", "diagnose", "model", "ops", "poll", "recording", "snapshot"]),
+    ("ui", &["app", "config", "diagnose", "model", "ops", "poll", "recording", "snapshot"]),
     ("term", &["app"]),
-    ("cli", &["app", "config", "diagnose", "etcd", "lab", "model", "ops", "poll", "snapshot", "term", "ui"]),
+    (
+        "cli",
+        &[
+            "app",
+            "config",
+            "diagnose",
+            "etcd",
+            "lab",
+            "model",
+            "ops",
+            "poll",
+            "recording",
+            "snapshot",
+            "term",
+            "ui",
+        ],
+    ),
 ];
 
 fn sources(below: &Path) -> Vec<PathBuf> {

@@ -17,6 +17,7 @@ mod matrix;
 mod mixin;
 mod operating;
 mod ops;
+mod replay;
 mod scrape;
 mod shelf;
 mod snapshot;

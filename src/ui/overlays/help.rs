@@ -17,7 +17,11 @@ fn lines(state: &State, groups: &[Group]) -> Vec<Line> {
         }
         lines.push((group.title().to_owned(), String::new(), true));
         for a in ACTIONS.iter().filter(|a| a.group == *group) {
-            let why = a.unavailable(state).map_or_else(String::new, |r| format!(" (not now: {r})"));
+            let known = *group == Group::Replay && state.replay.is_none(); // as the heading says
+            let why = a
+                .unavailable(state)
+                .filter(|_| !known)
+                .map_or_else(String::new, |r| format!(" (not now: {r})"));
             lines.push((state.keymap.shown(a.id), format!("{}{why}", a.help), false));
         }
     }
@@ -28,13 +32,21 @@ fn lines(state: &State, groups: &[Group]) -> Vec<Line> {
 fn columns(state: &State, area: Rect) -> Vec<Vec<Line>> {
     if area.width >= 110 {
         vec![
-            lines(state, &[Group::Views, Group::Move, Group::Lab]),
+            lines(state, &[Group::Views, Group::Move, Group::Lab, Group::Replay]),
             lines(state, &[Group::Change, Group::Look, Group::Program]),
         ]
     } else {
         vec![lines(
             state,
-            &[Group::Views, Group::Change, Group::Move, Group::Look, Group::Lab, Group::Program],
+            &[
+                Group::Views,
+                Group::Change,
+                Group::Move,
+                Group::Look,
+                Group::Lab,
+                Group::Program,
+                Group::Replay,
+            ],
         )]
     }
 }

@@ -6,3 +6,4 @@ pub(super) mod help;
 pub(super) mod palette;
 pub(super) mod plan;
 pub(super) mod prune;
+pub(super) mod time;

@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use crate::app::State;
-use crate::app::keymap::{ACTIONS, ActionId};
+use crate::app::keymap::{ACTIONS, Action, ActionId, Group};
 use crate::app::state::Screen;
 use crate::ui::canvas::{Canvas, row, width};
 use crate::ui::screens;
@@ -39,7 +39,11 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let quit = state.keymap.keys(ActionId::Quit).first().map(|k| format!("{k} quit ")).unwrap_or_default();
     let room = Rect { width: canvas.right(line, &quit, theme.dim), ..line };
     let mut x = 1;
-    for action in ACTIONS.iter().filter(|a| a.id != ActionId::Quit) {
+    // What moves a replay comes first in one, and is nowhere else.
+    let moves = |a: &&Action| a.group == Group::Replay;
+    let replay = ACTIONS.iter().filter(|a| moves(a) && state.replay.is_some());
+    let rest = ACTIONS.iter().filter(|a| !moves(a) && a.id != ActionId::Quit);
+    for action in replay.chain(rest) {
         let (Some(word), Some(key)) = (action.footer, state.keymap.keys(action.id).first()) else { continue };
         let key = key.to_string();
         if x + width(&key) + width(word) + 3 > room.width {

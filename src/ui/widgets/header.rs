@@ -40,7 +40,9 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     };
     let lab = if state.access.lab { " LAB " } else { "" };
     let clock = state.now.to_zoned(state.zone.clone()).strftime("%H:%M").to_string();
-    let badges: Vec<_> = [lab, &frozen, mode].into_iter().filter(|b| !b.is_empty()).collect();
+    let replay = if state.replay.is_some() { " REPLAY " } else { "" };
+    let rec = if state.recording.is_some() { " REC " } else { "" };
+    let badges: Vec<_> = [replay, rec, lab, &frozen, mode].into_iter().filter(|b| !b.is_empty()).collect();
     let right: u16 = badges.iter().map(|b| width(b) + 1).sum::<u16>() + width(&clock) + 1;
     let mut x = area.width.saturating_sub(right);
     let room = Rect { width: x.saturating_sub(1), ..first };

@@ -10,4 +10,5 @@ pub(super) mod heat;
 pub(super) mod inspected;
 pub(super) mod members;
 pub(super) mod operation;
+pub(super) mod replay;
 pub(super) mod rows;

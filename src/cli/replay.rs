@@ -1,0 +1,374 @@
+//! `etcdtop replay`: a recording on the dashboard. The same state, the same screens; the source is a file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use color_eyre::Result;
+use color_eyre::eyre::eyre;
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep_until};
+
+use super::args::Cli;
+use super::connect::settings;
+use super::dashboard::{BURST, FRAME, looks, need_terminal, runtime};
+use super::deck::{Deck, Told};
+use super::exit::Exit;
+use super::{record, summary};
+use crate::app::replay::{News, Replay, access, begin};
+use crate::app::update::next_deadline;
+use crate::app::{Effect, Msg, State, update};
+use crate::config::Settings;
+use crate::model::ClusterView;
+use crate::recording::tape::UNENDED;
+use crate::recording::{Cursor, Entry, Hidden, Player, Tape};
+use crate::term::{self, Guard, Input, Painter, Signal, Signals};
+use crate::ui;
+
+/// The recording that comes with the program: a real incident.
+const SHIPPED: &[u8] = include_bytes!("../../assets/incident.etcdtop");
+/// Its name.
+const SHIPPED_NAME: &str = "the recording that comes with etcdtop";
+/// How often a file that is still being written is looked at.
+const GROWS_EVERY: Duration = Duration::from_millis(200);
+/// A machine that was stopped goes on from where it was.
+const LONGEST_STEP: Duration = Duration::from_millis(500);
+
+/// What `replay` takes.
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    /// The recording [default: one of a real incident that comes with etcdtop]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Begin at the end, and go on as more is recorded
+    #[arg(long, requires = "file", conflicts_with_all = ["summary", "anonymise"])]
+    pub follow: bool,
+    /// Print what happened, as Markdown or with -o json, instead of showing it
+    #[arg(long, conflicts_with = "anonymise")]
+    pub summary: bool,
+    /// Write it once more, with names, hosts, addresses, ids and paths replaced
+    #[arg(long, value_name = "FILE")]
+    pub anonymise: Option<PathBuf>,
+}
+
+/// Opens the file, or the one that comes with the program.
+fn open(file: Option<&Path>) -> Result<Tape> {
+    Ok(match file {
+        Some(file) => Tape::open(file)?,
+        None => Tape::of_bytes(SHIPPED_NAME, SHIPPED.into())?,
+    })
+}
+
+pub(super) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
+    let settings = settings(cli)?;
+    if args.summary {
+        return summary::run(&open(args.file.as_deref())?, &settings);
+    }
+    if let Some(to) = &args.anonymise {
+        return anonymise(&open(args.file.as_deref())?, to);
+    }
+    show(&settings, args.file.as_deref(), args.follow)
+}
+
+/// Shows a recording on the dashboard.
+pub(super) fn show(settings: &Settings, file: Option<&Path>, follow: bool) -> Result<Exit> {
+    let (tape, ahead) = (open(file)?, open(file)?);
+    need_terminal().map_err(|_| {
+        eyre!("a replay needs a terminal; etcdtop replay FILE --summary prints what happened")
+    })?;
+    let follow = follow && !tape.ended();
+    let (keymap, depth, look) = looks(settings)?;
+    let meta = tape.meta().clone();
+    let from = tape.from();
+    let notices: Vec<_> = tape.notices().into_iter().filter(|n| !(follow && n == UNENDED)).collect();
+    let first = notices.first().cloned();
+    let blank = move || {
+        let view = Arc::new(ClusterView::empty(from));
+        let mut state = State::new(view, access(&meta), look, keymap.clone(), meta.interval());
+        begin(&mut state, &meta, notices.clone());
+        state
+    };
+    let mut state = blank();
+    state.replay = Some(Box::new(Replay {
+        name: tape.path().display().to_string(),
+        length: tape.length(),
+        player: Player::default(),
+        clock: from,
+        marks: Vec::new(),
+        gaps: tape.gaps().collect(),
+        read: Duration::ZERO,
+        seeking: None,
+        follows: follow,
+    }));
+    let deck = Deck::start(ahead, blank)?;
+    let runtime = runtime()?;
+    let exit = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let guard = Guard::take()?;
+        state.size = Guard::size();
+        let mut this = Loop {
+            state,
+            painter: Painter::new(depth),
+            guard: &guard,
+            tape,
+            cursor: Cursor::default(),
+            deck,
+            stepped: Instant::now(),
+            looked: Instant::now(),
+            drawn: Instant::now(),
+            due: None,
+        };
+        this.run(&mut signals, first).await
+    });
+    runtime.shutdown_background();
+    exit
+}
+
+struct Loop<'a> {
+    state: State,
+    painter: Painter,
+    guard: &'a Guard,
+    tape: Tape,
+    cursor: Cursor,
+    deck: Deck,
+    /// When the recording was moved on last.
+    stepped: Instant,
+    /// When it was looked last whether there is more.
+    looked: Instant,
+    drawn: Instant,
+    due: Option<Instant>,
+}
+
+impl Loop<'_> {
+    async fn run(&mut self, signals: &mut Signals, notice: Option<String>) -> Result<Exit> {
+        let this = self;
+        let mut input = Input::default();
+        this.take(Msg::Tick(Timestamp::now()))?;
+        if let Some(notice) = notice {
+            this.state.say(notice, true);
+        }
+        // What can be shown first, at once.
+        let first = this.tape.first_view();
+        this.play_to(first)?;
+        if this.replay(|r| r.follows) == Some(true) {
+            this.seek_end();
+        }
+        this.draw()?;
+        loop {
+            let deadline = this.deadline();
+            let follows = this.replay(|r| r.follows) == Some(true);
+            tokio::select! {
+                biased;
+                signal = signals.next() => match signal {
+                    Signal::End(number) => return Ok(Exit::Signal(number)),
+                    Signal::Suspend => this.suspend()?,
+                    Signal::Continue => this.retake()?,
+                },
+                msg = input.next() => match msg {
+                    None => return Ok(Exit::Signal(1)), // the terminal is gone, as with SIGHUP
+                    Some(first) => {
+                        let mut ready = vec![first];
+                        while let Some(next) = input.ready().await {
+                            ready.push(next);
+                        }
+                        this.take(Msg::Tick(Timestamp::now()))?;
+                        this.step()?;
+                        this.state.burst = ready.iter().filter(|m| matches!(m, Msg::Key(_))).count() > BURST;
+                        for msg in ready {
+                            if let Some(exit) = this.take(msg)? {
+                                return Ok(exit);
+                            }
+                        }
+                        this.draw()?;
+                    }
+                },
+                told = this.deck.next() => {
+                    match told {
+                        Some(Told::Read(until, marks)) => {
+                            this.take(Msg::Replay(News::Read(until, marks)))?;
+                        }
+                        Some(Told::There(seen, at, next)) => {
+                            this.cursor.seek(&this.tape, next);
+                            this.stepped = Instant::now();
+                            let clock = this.tape.clock(at);
+                            this.take(Msg::Replay(News::There(seen, at, clock)))?;
+                        }
+                        None => return Err(eyre!("reading the recording ended by an internal error")),
+                    }
+                    this.due.get_or_insert(this.drawn + FRAME);
+                }
+                () = sleep_until(this.looked + GROWS_EVERY), if follows => {
+                    this.looked = Instant::now();
+                    this.grow()?;
+                }
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    this.take(Msg::Tick(Timestamp::now()))?;
+                    this.step()?;
+                    this.draw()?;
+                }
+            }
+        }
+    }
+
+    fn replay<T>(&self, of: impl FnOnce(&Replay) -> T) -> Option<T> {
+        self.state.replay.as_deref().map(of)
+    }
+
+    fn seek_end(&mut self) {
+        let end = self.tape.length();
+        if let Some(replay) = &mut self.state.replay {
+            replay.seeking = Some(end);
+        }
+        self.deck.seek(end);
+    }
+
+    /// Moves the recording on by the time that went by.
+    fn step(&mut self) -> Result<()> {
+        let elapsed = self.stepped.elapsed().min(LONGEST_STEP);
+        self.stepped = Instant::now();
+        let Some(mut player) = self.replay(|r| r.player) else { return Ok(()) };
+        if !player.playing || self.replay(|r| r.seeking.is_some()) == Some(true) {
+            return Ok(());
+        }
+        player.advance(elapsed, self.tape.length());
+        self.play_to(player.at)
+    }
+
+    /// Takes everything that is due so far from the beginning.
+    fn play_to(&mut self, at: Duration) -> Result<()> {
+        let end = self.tape.due(at);
+        while let Some((record, entry)) = self.cursor.next_before(&self.tape, end) {
+            self.take(Msg::Replay(News::Entry(record.at, Box::new(entry))))?;
+        }
+        let clock = self.tape.clock(at);
+        self.take(Msg::Replay(News::Time(at, clock)))?;
+        Ok(())
+    }
+
+    /// Reads what was recorded since.
+    fn grow(&mut self) -> Result<()> {
+        let at_end = self.replay(|r| r.at_end() && r.player.playing && r.seeking.is_none()) == Some(true);
+        if !self.tape.grow()? {
+            return Ok(());
+        }
+        self.deck.grown();
+        let (length, gaps) = (self.tape.length(), self.tape.gaps().collect());
+        self.take(Msg::Replay(News::Grown(length, gaps)))?;
+        if at_end {
+            // Who looks at the newest goes on doing so.
+            self.play_to(length)?;
+            self.stepped = Instant::now();
+        }
+        if self.tape.ended() {
+            if let Some(replay) = &mut self.state.replay {
+                replay.follows = false;
+                // Who looks at the newest has come to the end with this.
+                replay.player.playing &= !at_end;
+            }
+            self.state.say("the recording was ended: nothing more comes", false);
+        }
+        self.due.get_or_insert(self.drawn + FRAME);
+        Ok(())
+    }
+
+    /// The next moment at which something has to be drawn without anybody doing anything.
+    fn deadline(&self) -> Option<Instant> {
+        let toast = next_deadline(&self.state).map(|at| {
+            Instant::now() + Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default()
+        });
+        let moves = self.replay(|r| {
+            if r.seeking.is_some() || r.player.at >= self.tape.length() {
+                return None;
+            }
+            // The next record, or the next second on its clock, whichever comes first.
+            let next = self.tape.records().get(self.cursor.at()).map_or(self.tape.length(), |n| n.from_start);
+            let into = Duration::from_nanos(u64::try_from(r.clock.subsec_nanosecond()).unwrap_or(0));
+            let second = r.player.at + Duration::from_secs(1).saturating_sub(into);
+            let wait = r.player.until(next.min(second).max(r.player.at))?;
+            Some((self.stepped + wait).max(self.drawn + FRAME))
+        });
+        [self.due, toast, moves.flatten()].into_iter().flatten().min()
+    }
+
+    fn draw(&mut self) -> Result<()> {
+        let (width, height) = self.state.size;
+        self.state.keep_scroll(ui::most_scroll(&self.state));
+        let mut frame = Painter::blank(width, height);
+        ui::draw(&self.state, frame.area, &mut frame);
+        self.painter.paint(frame)?;
+        self.drawn = Instant::now();
+        self.due = None;
+        Ok(())
+    }
+
+    fn suspend(&mut self) -> Result<()> {
+        self.guard.release();
+        term::signals::stop_job()?;
+        // Stopped here until SIGCONT.
+        self.retake()
+    }
+
+    fn retake(&mut self) -> Result<()> {
+        self.guard.retake()?;
+        if self.state.mouse {
+            self.guard.set_mouse(true)?;
+        }
+        self.redraw_all();
+        self.stepped = Instant::now();
+        Ok(())
+    }
+
+    fn redraw_all(&mut self) {
+        self.state.size = Guard::size();
+        self.painter.forget();
+        self.due = Some(Instant::now());
+    }
+
+    /// Changes the state and does what follows from it. Some: leave.
+    fn take(&mut self, msg: Msg) -> Result<Option<Exit>> {
+        for effect in update(&mut self.state, msg) {
+            match effect {
+                Effect::Seek(to) => self.deck.seek(to),
+                Effect::Copy(text) => term::clipboard::copy(&text)?,
+                Effect::SetMouse(on) => self.guard.set_mouse(on)?,
+                Effect::Redraw => self.redraw_all(),
+                Effect::Suspend => self.suspend()?,
+                Effect::Quit => return Ok(Some(Exit::Done)),
+                // Of a cluster and of files: a recording has neither.
+                Effect::PollNow
+                | Effect::SetInterval(_)
+                | Effect::Start(..)
+                | Effect::StopOperation
+                | Effect::ReadJournal
+                | Effect::Shelf(_)
+                | Effect::Compare
+                | Effect::Lab(_)
+                | Effect::Record => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Writes a recording once more, without what names the cluster.
+fn anonymise(tape: &Tape, to: &Path) -> Result<Exit> {
+    let names = vec![(tape.meta().name.clone(), "cluster-name".to_owned())];
+    let mut hidden = Hidden::for_recording(names);
+    // All names first: journal and folder of snapshots are told before the first view.
+    let mut cursor = Cursor::default();
+    while let Some((_, entry)) = cursor.next(tape) {
+        if let Entry::View(view) = entry {
+            hidden.learn(&view);
+        }
+    }
+    let mut recorder = record::create(to, Some(hidden))?;
+    let mut cursor = Cursor::default();
+    while let Some((record, entry)) = cursor.next(tape) {
+        recorder.take_waiting(record.at, entry);
+    }
+    let at = tape.clock(tape.length());
+    let written = recorder.end(at).map_err(|why| eyre!("{} cannot be written: {why}", to.display()))?;
+    eprintln!("etcdtop: {}", record::told(to, written));
+    Ok(Exit::Done)
+}
