@@ -7,6 +7,7 @@ mod connect;
 mod dashboard;
 mod deck;
 mod diagnose;
+mod event_loop;
 mod exit;
 mod folder;
 mod follow;

@@ -12,8 +12,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::args::Cli;
 use super::connect::settings;
-use super::dashboard::{BURST, FRAME, looks, need_terminal, runtime};
+use super::dashboard::{looks, need_terminal, runtime};
 use super::deck::{Deck, Told};
+use super::event_loop::{BURST, FRAME};
 use super::exit::Exit;
 use super::{record, summary};
 use crate::app::replay::{News, Replay, access, begin};

@@ -303,7 +303,13 @@ fn a_full_disk_ends_the_recording_and_nothing_else() {
 
 /// A dashboard that has seen nothing.
 fn blank(at: Timestamp) -> State {
-    let access = Access { name: "test".into(), origin: "--endpoints".into(), read_only: None, lab: false, follower: false };
+    let access = Access {
+        name: "test".into(),
+        origin: "--endpoints".into(),
+        read_only: None,
+        lab: false,
+        follower: false,
+    };
     let look = Look { theme: ThemeName::Dark, ascii: false };
     let view = Arc::new(ClusterView::empty(at));
     let mut state = State::new(view, access, look, Keymap::default(), Duration::from_secs(1));

@@ -18,8 +18,13 @@ use crate::recording::{Cursor, Entry, Player, Tape};
 use crate::testing::{noon, story};
 
 fn blank() -> State {
-    let access =
-        Access { name: "prod-eu1".into(), origin: "context prod-eu1".into(), read_only: None, lab: false, follower: false };
+    let access = Access {
+        name: "prod-eu1".into(),
+        origin: "context prod-eu1".into(),
+        read_only: None,
+        lab: false,
+        follower: false,
+    };
     let look = Look { theme: ThemeName::Dark, ascii: false };
     let first = Arc::new(ClusterView::empty(noon()));
     let mut s = State::new(first, access, look, Keymap::default(), Duration::from_secs(1));
