@@ -68,7 +68,10 @@ impl Cli {
             .filter(|a| OF_A_CLUSTER.contains(&a.get_id().as_str()))
             .map(|a| a.clone().hide(true))
             .collect();
-        grammar.mut_subcommand("lab", |lab| lab.args(hidden))
+        let of_a_replay: Vec<_> = hidden.iter().filter(|a| a.get_id() != "output").cloned().collect();
+        grammar
+            .mut_subcommand("lab", |lab| lab.args(hidden))
+            .mut_subcommand("replay", |replay| replay.args(of_a_replay))
     }
 
     /// The first flag given that says which cluster or how to reach it.

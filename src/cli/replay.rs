@@ -62,6 +62,9 @@ fn open(file: Option<&Path>) -> Result<Tape> {
 }
 
 pub(super) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
+    if let Some(flag) = cli.cluster_flag() {
+        return Err(eyre!("{flag} names a cluster, and a replay asks none: leave it out"));
+    }
     let settings = settings(cli)?;
     if args.summary {
         return summary::run(&open(args.file.as_deref())?, &settings);
