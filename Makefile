@@ -8,7 +8,7 @@ RUST_NEEDED := 1.88
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: soak bench-roll help demo run build test check bench screenshots fetch rust clean
+.PHONY: incident soak bench-roll help demo run build test check bench screenshots fetch rust clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -51,6 +51,13 @@ soak: build ## healthy clusters of every version for 20 minutes: nothing above a
 	@scripts/fetch-tools all
 	@export PROTOC="$$(scripts/fetch-tools --protoc-path)"; $(CARGO) build --release --locked --example soak
 	@$(TARGET)/release/examples/soak
+
+incident: build ## assets/incident.etcdtop anew, from a real lab: what `etcdtop replay` shows without a file
+	@scripts/fetch-tools demo
+	@export PROTOC="$$(scripts/fetch-tools --protoc-path)"; $(CARGO) build --release --locked --example screenshots
+	@rm -f $(TARGET)/incident.etcdtop; $(TARGET)/release/examples/screenshots incident $(TARGET)/incident.etcdtop
+	@rm -f assets/incident.etcdtop; $(TARGET)/release/etcdtop replay $(TARGET)/incident.etcdtop --anonymise assets/incident.etcdtop
+	@chmod 644 assets/incident.etcdtop
 
 screenshots: build ## screenshots/ anew, from real runs (SVG; PNG too where rsvg-convert is installed)
 	@scripts/fetch-tools demo

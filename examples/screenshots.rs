@@ -1,5 +1,6 @@
 //! Screenshots from real runs: `make screenshots`. Starts a real cluster with `etcdtop lab`, drives the dashboard
 //! in a pseudo terminal as a user would, and writes what the terminal shows as SVG. Nothing is drawn by hand.
+//! `make incident` records the incident that comes with etcdtop in the same way.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -192,9 +193,13 @@ fn color(color: vt100::Color) -> Option<String> {
 /// The members' process ids, from the log of the lab's children.
 fn members_of(lab: u32) -> Vec<i32> {
     let children = std::fs::read_dir(format!("/proc/{lab}/task")).into_iter().flatten().flatten();
+    let is_member = |pid: &i32| {
+        std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|args| args.contains("--data-dir="))
+    };
     children
         .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
         .flat_map(|line| line.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<i32>>())
+        .filter(is_member)
         .collect()
 }
 
@@ -203,9 +208,79 @@ fn signal(pid: i32, signal: rustix::process::Signal) -> Result<()> {
     Ok(rustix::process::kill_process(pid, signal)?)
 }
 
+/// Somebody who looks before the next key.
+fn think(seconds: u64) {
+    std::thread::sleep(Duration::from_secs(seconds));
+}
+
+/// The incident that comes with etcdtop: NOSPACE, the wrong move, and the way out.
+fn incident(file: &str) -> Result<()> {
+    let mut s = Session::start(120, 40, &["lab", "nospace-returns", "--record", file])?;
+    s.wait("hint (3)", 60)?;
+    think(8);
+    s.keys("3")?;
+    think(5);
+    s.keys("1")?;
+    think(2);
+    // The wrong move, twice, as in the story.
+    for _ in 0..2 {
+        s.keys("A")?;
+        s.wait("take the alarm back by hand", 5)?;
+        think(1);
+        s.keys("\r")?;
+        s.wait("the next put raised it again", 20)?;
+        think(6);
+    }
+    s.keys("H")?;
+    think(6);
+    s.keys("R")?;
+    s.wait("[ Run it ]", 10)?;
+    think(3);
+    for keys in ["\t\t", "lab", "\t\t", "\r"] {
+        s.keys(keys)?;
+        std::thread::sleep(Duration::from_millis(400));
+    }
+    s.wait("SOLVED", 90)?;
+    think(15);
+    s.keys("7")?;
+    think(2);
+    s.quit()
+}
+
+/// A scenario, what it looks like inside, and a replay.
+fn lab(folder: &Path) -> Result<()> {
+    let mut s = Session::start(120, 40, &["lab", "watcher", "--seed", "1"])?;
+    s.wait("hint (3)", 60)?;
+    s.keys("9")?;
+    s.wait("Revisions: what can still be read", 5)?;
+    think(3);
+    s.shoot(folder, "internals-120x40")?;
+    s.quit()?;
+    let mut s = Session::start(80, 24, &["lab", "leader-crash", "--seed", "1"])?;
+    s.wait("hint (3)", 60)?;
+    s.keys("i")?;
+    think(2);
+    s.shoot(folder, "coach-80x24")?;
+    s.quit()?;
+    let mut s = Session::start(120, 40, &["replay"])?;
+    s.wait("REPLAY", 10)?;
+    for _ in 0..6 {
+        s.keys("]")?;
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    s.keys(" ")?;
+    think(1);
+    s.shoot(folder, "replay-120x40")?;
+    s.quit()
+}
+
 fn main() -> Result<()> {
     use rustix::process::Signal;
-    let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "screenshots".into()));
+    let first = std::env::args().nth(1).unwrap_or_else(|| "screenshots".into());
+    if first == "incident" {
+        return incident(&std::env::args().nth(2).ok_or("which file?")?);
+    }
+    let folder = PathBuf::from(first);
     std::fs::create_dir_all(&folder)?;
 
     // A healthy cluster for a while, so that there is a history to look at.
@@ -257,5 +332,6 @@ fn main() -> Result<()> {
     s.wait("READ-ONLY (NOSPACE)", 600)?;
     s.wait("puts fail", 10)?;
     s.shoot(&folder, "nospace-80x24")?;
-    s.quit()
+    s.quit()?;
+    lab(&folder)
 }

@@ -17,7 +17,7 @@ use crate::etcd::Dialer;
 use crate::lab::scenario::{self, MYSTERY};
 use crate::lab::session::{Drill, Session};
 use crate::model::coach::{CoachView, Stand};
-use crate::model::units::age;
+use crate::model::units::span;
 use crate::poll;
 
 /// Runs it until it is left; begun anew, with the parts drawn anew, as often as somebody wants.
@@ -107,7 +107,7 @@ fn open(runtime: &tokio::runtime::Runtime, settings: &Settings, session: &Sessio
 /// How it went, for the shell.
 fn told(coach: &CoachView) -> String {
     let took = coach.began.zip(coach.ended).map_or_else(String::new, |(began, ended)| {
-        format!(" in {}", age(ended.duration_since(began).unsigned_abs()))
+        format!(" in {}", span(ended.duration_since(began).unsigned_abs()))
     });
     match &coach.stand {
         Stand::Solved => format!("{}: solved{took}, {} points of 100", coach.scenario, coach.score),

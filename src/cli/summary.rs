@@ -16,7 +16,7 @@ use crate::app::replay::{Mark, access, begin};
 use crate::app::state::Look;
 use crate::app::{Keymap, State};
 use crate::config::{OutputFormat, Settings, ThemeName};
-use crate::model::units::{age, latency, percent};
+use crate::model::units::{latency, percent, span};
 use crate::model::{Bytes, ClusterId, ClusterView, MemberId, Severity, VerdictKind};
 use crate::ops::journal::{End, StepEnd};
 use crate::ops::plan::PlanId;
@@ -180,7 +180,7 @@ fn summary(tape: &Tape) -> Summary {
         to: tape.clock(tape.length()),
         seconds: tape.length().as_secs_f64(),
         views: watched.views,
-        members: watched.members.into_values().collect(),
+        members: by_name(watched.members),
         verdicts,
         events: watched
             .marks
@@ -209,6 +209,12 @@ fn watch_operation(watched: &mut Watched, state: &State, clock: Timestamp) {
     }
     let began = now.log.first().map_or(clock, |(at, _)| *at);
     watched.operations.push((now.plan.id.clone(), now.clone(), began));
+}
+
+fn by_name(members: BTreeMap<MemberId, MemberSummary>) -> Vec<MemberSummary> {
+    let mut members: Vec<_> = members.into_values().collect();
+    members.sort_by(|a, b| a.name.cmp(&b.name));
+    members
 }
 
 fn watch_members(watched: &mut Watched, view: &ClusterView) {
@@ -278,7 +284,7 @@ fn size(bytes: Option<Bytes>) -> String {
 }
 
 fn markdown(s: &Summary) -> String {
-    let time = |seconds: f64| age(Duration::from_secs_f64(seconds.max(0.0)));
+    let time = |seconds: f64| span(Duration::from_secs_f64(seconds.max(0.0)));
     let id = s.cluster_id.map_or_else(|| "unknown".into(), |id| id.to_string());
     let lab = if s.lab { ", a lab" } else { "" };
     let mut out = format!("# What happened in {}\n\n", cell(&s.name));

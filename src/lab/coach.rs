@@ -13,7 +13,7 @@ use crate::model::coach::{Change, CoachView, Stand, WatcherView};
 use crate::model::event::between;
 use crate::model::hashes::Comparison;
 use crate::model::text::printable;
-use crate::model::units::age;
+use crate::model::units::span;
 use crate::model::verdict::judge;
 use crate::model::{ClusterView, Outage};
 
@@ -354,8 +354,8 @@ impl Coach {
         let took = self.elapsed().map_or_else(String::new, |t| {
             format!(
                 "It took {}; somebody who knows the answer takes about {}.",
-                age(t),
-                age(self.scenario.par)
+                span(t),
+                span(self.scenario.par)
             )
         });
         self.scenario

@@ -2,7 +2,7 @@
 
 use super::act::Cast;
 use super::scenario::{Move, TABLE};
-use crate::model::units::age;
+use crate::model::units::span;
 
 /// What stands before the scenarios.
 const HEAD: &str = "# The lab
@@ -36,7 +36,12 @@ pub fn scenarios() -> String {
         let cast = Cast::draw(s.setting.members, 0);
         let kind = if s.incident { " *(incident)*" } else { "" };
         out.push_str(&format!("\n## {}: {}{kind}\n\n", s.name, cast.tell(s.title)));
-        out.push_str(&format!("{}\n\nTeaches {}. Par: {}.\n\n", cast.tell(s.symptom), s.teaches, age(s.par)));
+        out.push_str(&format!(
+            "{}\n\nTeaches {}. Par: {}.\n\n",
+            cast.tell(s.symptom),
+            s.teaches,
+            span(s.par)
+        ));
         out.push_str("<details><summary>For the instructor: steps, the answer, what etcd did</summary>\n\n");
         for (i, step) in s.steps.iter().enumerate() {
             out.push_str(&format!(

@@ -70,6 +70,15 @@ pub fn age(d: Duration) -> String {
     }
 }
 
+/// The same for what is over and does not count on: minutes with their seconds, `1 min 43 s`.
+#[must_use]
+pub fn span(d: Duration) -> String {
+    match (d.as_secs() / 60, d.as_secs() % 60) {
+        (1..60, seconds @ 1..) => format!("{} {seconds} s", age(d)),
+        _ => age(d),
+    }
+}
+
 /// A share as a whole per cent, but never 0% for something nor 100% for less than all.
 #[must_use]
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped to 0..=100 where it matters
@@ -90,6 +99,13 @@ pub fn percent(share: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans() {
+        for (seconds, want) in [(5, "5 s"), (60, "1 min"), (103, "1 min 43 s"), (3_600 + 720, "1 h 12 min")] {
+            assert_eq!(span(Duration::from_secs(seconds)), want);
+        }
+    }
 
     #[test]
     fn sizes() {

@@ -4,14 +4,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use etcdtop::app::operation::Operation;
 use etcdtop::app::replay::{self, News, Replay};
 use etcdtop::app::state::{Access, Look};
 use etcdtop::app::{Key, Keymap, Msg, State, update};
 use etcdtop::config::ThemeName;
-use etcdtop::lab::Spec;
+use etcdtop::lab::{Load, LoadKind, Spec};
 use etcdtop::model::{ClusterView, VerdictKind};
 use etcdtop::ops::journal::End;
 use etcdtop::ops::plan::Request;
@@ -322,7 +322,7 @@ fn screens(state: &mut State) -> Vec<Buffer> {
     let (replay, toast) = (state.replay.take(), state.toast.take());
     let mut shown = Vec::new();
     state.size = (120, 40);
-    for key in ["3", "4", "5", "7", "8", "1"] {
+    for key in ["3", "4", "5", "7", "8", "9", "1"] {
         update(state, Msg::Key(Key::parse(key).unwrap()));
         let mut buffer = Buffer::empty(Rect::new(0, 0, 120, 40));
         ui::draw(state, buffer.area, &mut buffer);
@@ -332,10 +332,12 @@ fn screens(state: &mut State) -> Vec<Buffer> {
     shown
 }
 
-/// A dashboard, a recorder beside it, and what was on the screens after each message.
+/// A dashboard, a recorder beside it, and what was on the screens: after each message, or after every so many of a long story.
 struct Desk {
     state: State,
     recorder: Recorder,
+    every: usize,
+    messages: usize,
     shown: Vec<Vec<Buffer>>,
 }
 
@@ -345,8 +347,50 @@ impl Desk {
         let at = entry.at().unwrap_or(self.state.clock);
         self.recorder.take(at, entry);
         update(&mut self.state, msg);
-        self.shown.push(screens(&mut self.state));
+        self.messages += 1;
+        if self.messages.is_multiple_of(self.every) {
+            self.shown.push(screens(&mut self.state));
+        }
     }
+
+    async fn see(&mut self, live: &mut tokio::sync::watch::Receiver<Arc<ClusterView>>) {
+        live.changed().await.unwrap();
+        let view = live.borrow_and_update().clone();
+        self.take(Msg::View(view));
+    }
+
+    /// Rolls a defragmentation over the cluster, and sees everything that it and the members tell meanwhile.
+    async fn roll(&mut self, cluster: &TestCluster, watched: &Watch, journals: &Path) {
+        let mut live = watched.poll().views();
+        let request = Request::Defragment { members: Vec::new(), move_leader: true, rule: None };
+        let roll = plan(&request, &self.state.view).unwrap();
+        let began = Operation::new(roll.clone(), self.state.clock);
+        self.take(Msg::Started(Box::new(began)));
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let (handle, dialer, journals) = (watched.poll().handle(), dialer(cluster), journals.to_owned());
+        let engine = tokio::spawn(async move {
+            let tell = move |e: &OpEvent| tell.send(e.clone()).unwrap();
+            run_telling(&dialer, handle, roll, Limits::default(), &journals, tell).await
+        });
+        loop {
+            tokio::select! {
+                biased;
+                event = told.recv() => match event {
+                    Some(event) => self.take(Msg::Operation(event)),
+                    None => break,
+                },
+                () = self.see(&mut live) => {}
+            }
+        }
+        let ran = engine.await.unwrap();
+        assert_eq!(ran.end, End::Done, "{:?}", ran.events);
+        self.take(Msg::Journal(Box::new(ran.past)));
+    }
+}
+
+/// For how long rolls follow each other, from `ETCDTOP_ROLL_MINUTES`; without it there is one.
+fn minutes() -> Option<u64> {
+    std::env::var("ETCDTOP_ROLL_MINUTES").ok()?.parse().ok()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -358,7 +402,8 @@ async fn a_rolling_defragmentation_is_replayed_cell_by_cell() {
     let watched = Watch::start(cluster.access(), &cluster.endpoints());
     let mut live = watched.poll().views();
     let recorder = Recorder::create(&file, None).unwrap();
-    let mut desk = Desk { state: blank(Timestamp::now()), recorder, shown: Vec::new() };
+    let every = if minutes().is_some() { 20 } else { 1 };
+    let mut desk = Desk { state: blank(Timestamp::now()), recorder, every, messages: 0, shown: Vec::new() };
     desk.recorder
         .take(desk.state.clock, Entry::Meta(Box::new(Meta { interval_ms: 1_000, ..Meta::default() })));
     // A few views first, among them scrapes.
@@ -366,43 +411,24 @@ async fn a_rolling_defragmentation_is_replayed_cell_by_cell() {
         v.members.len() == 3 && v.members.iter().all(|m| m.metrics.is_some() && m.lag.is_some())
     };
     while !(whole(&desk.state.view) && desk.state.verdict.kind >= VerdictKind::Healthy) {
-        live.changed().await.unwrap();
-        let view = live.borrow_and_update().clone();
-        desk.take(Msg::View(view));
+        desk.see(&mut live).await;
     }
-    let request = Request::Defragment { members: Vec::new(), move_leader: true, rule: None };
-    let roll = plan(&request, &desk.state.view).unwrap();
-    let began = Operation::new(roll.clone(), desk.state.clock);
-    desk.take(Msg::Started(Box::new(began)));
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let (handle, dialer, journals) = (watched.poll().handle(), dialer(&cluster), folder.path().to_owned());
-    let engine = tokio::spawn(async move {
-        let tell = move |e: &OpEvent| tell.send(e.clone()).unwrap();
-        run_telling(&dialer, handle, roll, Limits::default(), &journals, tell).await
-    });
+    let until = Instant::now() + Duration::from_secs(60 * minutes().unwrap_or_default());
+    let load = minutes().map(|_| Load::start(&cluster, LoadKind::Kubernetes));
     loop {
-        tokio::select! {
-            biased;
-            event = told.recv() => match event {
-                Some(event) => desk.take(Msg::Operation(event)),
-                None => break,
-            },
-            changed = live.changed() => {
-                changed.unwrap();
-                let view = live.borrow_and_update().clone();
-                desk.take(Msg::View(view));
-            }
+        desk.roll(&cluster, &watched, folder.path()).await;
+        for _ in 0..3 {
+            desk.see(&mut live).await;
+        }
+        if Instant::now() >= until {
+            break;
+        }
+        for _ in 0..30 {
+            desk.see(&mut live).await;
         }
     }
-    let ran = engine.await.unwrap();
-    assert_eq!(ran.end, End::Done, "{:?}", ran.events);
-    desk.take(Msg::Journal(Box::new(ran.past)));
-    for _ in 0..3 {
-        live.changed().await.unwrap();
-        let view = live.borrow_and_update().clone();
-        desk.take(Msg::View(view));
-    }
-    let Desk { state, recorder, shown } = desk;
+    drop(load);
+    let Desk { state, recorder, every, messages, shown } = desk;
     recorder.end(state.clock).unwrap();
 
     let tape = Tape::open(&file).unwrap();
@@ -420,21 +446,31 @@ async fn a_rolling_defragmentation_is_replayed_cell_by_cell() {
         follows: false,
     }));
     let mut cursor = Cursor::default();
-    let mut again = Vec::new();
+    let (mut again, mut told) = (Vec::new(), 0_usize);
     while let Some((record, entry)) = cursor.next(&tape) {
         if matches!(entry, Entry::Meta(_) | Entry::End) {
             continue;
         }
         update(&mut replayed, Msg::Replay(News::Entry(record.at, Box::new(entry))));
-        again.push(screens(&mut replayed));
-    }
-    assert_eq!(again.len(), shown.len());
-    for (i, (was, is)) in shown.iter().zip(&again).enumerate() {
-        for (screen, (was, is)) in was.iter().zip(is).enumerate() {
-            assert!(was == is, "screen {screen} after message {i} of {}: {:?}", shown.len(), was.diff(is));
+        told += 1;
+        if told.is_multiple_of(every) {
+            again.push(screens(&mut replayed));
         }
     }
-    assert!(shown.len() > 12, "{} messages are no roll", shown.len());
+    assert_eq!((told, again.len()), (messages, shown.len()));
+    for (i, (was, is)) in shown.iter().zip(&again).enumerate() {
+        for (screen, (was, is)) in was.iter().zip(is).enumerate() {
+            assert!(
+                was == is,
+                "screen {screen} after message {} of {messages}: {:?}",
+                (i + 1) * every,
+                was.diff(is)
+            );
+        }
+    }
+    assert!(messages > 12, "{messages} messages are no roll");
+    let bytes = std::fs::metadata(&file).unwrap().len();
+    println!("{messages} messages in {:?}, {bytes} bytes, {} moments compared", tape.length(), shown.len());
 }
 
 /// The reader in the documentation does what it says.
