@@ -362,17 +362,22 @@ fn anonymise(tape: &Tape, to: &Path) -> Result<Exit> {
     // All names first: journal and folder of snapshots are told before the first view.
     let mut cursor = Cursor::default();
     while let Some((_, entry)) = cursor.next(tape) {
-        if let Entry::View(view) = entry {
-            hidden.learn(&view);
-        }
+        hidden.learn_from(&entry);
     }
+    // What it had lost it has lost in the copy, too; that it has no end is seen there.
+    hidden.lost(tape.notices().into_iter().filter(|n| n != UNENDED).collect());
     let mut recorder = record::create(to, Some(hidden))?;
     let mut cursor = Cursor::default();
     while let Some((record, entry)) = cursor.next(tape) {
-        recorder.take_waiting(record.at, entry);
+        if entry != Entry::End {
+            recorder.take_waiting(record.at, entry);
+        }
     }
-    let at = tape.clock(tape.length());
-    let written = recorder.end(at).map_err(|why| eyre!("{} cannot be written: {why}", to.display()))?;
+    let written = if tape.ended() { recorder.end(tape.clock(tape.length())) } else { recorder.close() };
+    let written = written.map_err(|why| eyre!("{} cannot be written: {why}", to.display()))?;
     eprintln!("etcdtop: {}", record::told(to, written));
+    for notice in tape.notices() {
+        eprintln!("etcdtop: {}: {notice}", tape.path().display());
+    }
     Ok(Exit::Done)
 }

@@ -7,6 +7,7 @@ pub mod frame;
 pub mod hidden;
 pub mod player;
 pub mod recorder;
+mod syncer;
 pub mod tape;
 pub mod writer;
 

@@ -322,7 +322,7 @@ fn screens(state: &mut State) -> Vec<Buffer> {
     let (replay, toast) = (state.replay.take(), state.toast.take());
     let mut shown = Vec::new();
     state.size = (120, 40);
-    for key in ["3", "4", "5", "7", "8", "9", "1"] {
+    for key in ["2", "3", "4", "5", "6", "7", "8", "9", "1"] {
         update(state, Msg::Key(Key::parse(key).unwrap()));
         let mut buffer = Buffer::empty(Rect::new(0, 0, 120, 40));
         ui::draw(state, buffer.area, &mut buffer);
