@@ -18,7 +18,7 @@ use super::exit::Exit;
 use super::launch::launch;
 use super::table::table;
 use crate::etcd::Dialer;
-use crate::lab::act::Who;
+use crate::lab::act::{Act, Who};
 use crate::lab::scenario::{self, Move, Scenario, TABLE};
 use crate::lab::session::{Drill, Session, snapshots, state};
 use crate::model::coach::{CoachView, Stand};
@@ -258,6 +258,8 @@ impl Player {
                 let over = timeout(PATIENCE, done.wait_for(|done| done.count > before)).await;
                 let over = over.map(|over| over.map(|done| done.refused.clone()));
                 return match over {
+                    // Somebody looks before the next move.
+                    Ok(Ok(None)) if matches!(act, Act::End(_)) => self.sees_away(act).await,
                     Ok(Ok(None)) => Ok(()),
                     Ok(Ok(Some(why))) => Err(format!("refused: {why}")),
                     Ok(Err(_)) => Err("the coach is gone".into()),
@@ -289,6 +291,16 @@ impl Player {
             }
         };
         self.carry_out(&request).await
+    }
+
+    /// Waits until the member that was ended is seen to be away.
+    async fn sees_away(&self, act: Act) -> Result<(), String> {
+        let Act::End(who) = act else { return Ok(()) };
+        let name = self.session.cast().name(who);
+        let away =
+            |view: &Arc<ClusterView>| view.members.iter().any(|m| m.name.raw() == name && !m.state.answers());
+        let seen = self.poll.handle().look(false, Duration::from_secs(10), away).await;
+        seen.map(drop).ok_or_else(|| format!("{name} was ended and still answers"))
     }
 
     /// As the dashboard does it when a plan is confirmed.
@@ -355,7 +367,7 @@ fn telling(coach: &CoachView) -> String {
         Stand::Solved => "solved".into(),
         Stand::Lost(why) => format!("lost: {why}"),
     };
-    let recent: Vec<_> = coach.changed.iter().rev().take(4).rev().map(|c| c.line.as_str()).collect();
+    let recent: Vec<_> = coach.changed.iter().rev().take(8).rev().map(|c| c.line.as_str()).collect();
     let last = (!recent.is_empty()).then(|| recent.join(", then "));
     let missing = coach.missing.as_ref().map(|m| format!("missing: {m}"));
     let mistakes = coach.mistakes.iter().map(|m| format!("mistake: {m}"));

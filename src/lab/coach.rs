@@ -249,8 +249,9 @@ impl Coach {
                 return;
             }
             let led = if r.led { " while it led" } else { "" };
-            let waited = waited.map_or_else(String::new, |waited| {
-                format!("; puts through it took up to {} ms meanwhile", waited.as_millis())
+            let waited = waited.map_or_else(String::new, |waited| match waited.as_millis() {
+                0 => "; no put through it was on its way meanwhile".into(),
+                ms => format!("; puts through it took up to {ms} ms meanwhile"),
             });
             let name = view.name_of(r.member);
             self.change(view.at, format!("{name} rewritten, {} -> {}{led}{waited}", r.before, r.after));

@@ -27,7 +27,7 @@ pub struct Through {
 }
 
 /// Puts that are remembered: those of a minute or so.
-const RECENT: usize = 250;
+const RECENT: usize = 600;
 
 impl Through {
     /// The longest that a put took which was on its way between these moments; none while one that may have been is not over
@@ -47,7 +47,7 @@ impl Through {
 pub type Felt = BTreeMap<String, Through>;
 
 /// A pause between two puts through one member.
-const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Clients that write; they stop when dropped.
 #[derive(Debug)]

@@ -155,12 +155,9 @@ fn rewritten(before: &ClusterView, view: &ClusterView, m: &MemberView) -> Option
     Some(Rewrite { member, led, before: was, after, between })
 }
 
-/// Whether it does not do its part: an election, in which nobody has a leader, is none of that.
+/// Whether it does not answer: in an election, in which nobody has a leader, all do.
 const fn is_away(state: MemberState) -> bool {
-    matches!(
-        state,
-        MemberState::Hung | MemberState::Refused | MemberState::Unreachable | MemberState::Defragmenting
-    )
+    !state.answers()
 }
 
 /// Everything that a goal may look at.

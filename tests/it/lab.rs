@@ -197,21 +197,22 @@ fn a_scenario_needs_no_root() {
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).unwrap();
     }
     copy(Path::new(env!("CARGO_BIN_EXE_etcdtop")), &place("etcdtop"));
-    for (from, name) in [(&found.etcd, "etcd"), (&found.etcdctl, "etcdctl")] {
+    let etcdutl = found.etcdutl.unwrap();
+    for (from, name) in [(&found.etcd, "etcd"), (&found.etcdctl, "etcdctl"), (&etcdutl, "etcdutl")] {
         copy(from, &etcds.join(name));
     }
-    let mut command = Command::new(place("etcdtop"));
-    command.args(["lab", "partition", "--check", "--etcd-version", "3.5", "-o", "table"]);
-    command
-        .env_clear()
-        .env("HOME", home.path())
-        .env("TMPDIR", place("tmp"))
-        .env("ETCDTOP_CACHE", place("cache"));
-    if rustix::process::geteuid().is_root() {
-        command.uid(NOBODY).gid(NOBODY);
+    // Proxies, certificates, and every disk lost and restored.
+    for scenario in ["partition", "certificate", "restore"] {
+        let mut command = Command::new(place("etcdtop"));
+        command.args(["lab", scenario, "--check", "--etcd-version", "3.5", "-o", "table"]);
+        command.env_clear().env("HOME", home.path());
+        command.env("TMPDIR", place("tmp")).env("ETCDTOP_CACHE", place("cache"));
+        if rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let output = command.current_dir(home.path()).output().unwrap();
+        assert!(output.status.success(), "{scenario}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    let output = command.current_dir(home.path()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let left: Vec<_> = std::fs::read_dir(place("tmp")).unwrap().flatten().map(|e| e.path()).collect();
     assert!(left.is_empty(), "{left:?}");
 }
