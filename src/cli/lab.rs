@@ -26,19 +26,19 @@ use crate::poll;
 #[allow(clippy::struct_excessive_bools)] // flags of a command line
 pub struct LabArgs {
     /// A scenario, or `mystery` [default: a healthy cluster to try things on]
-    #[arg(conflicts_with_all = ["members", "quota", "load", "keep", "no_dashboard"])]
+    #[arg(conflicts_with_all = ["members", "quota", "load", "keep", "no_dashboard", "follow"])]
     scenario: Option<String>,
     /// Every scenario, and what one learns in it
-    #[arg(long, conflicts_with_all = ["scenario", "check"])]
+    #[arg(long, exclusive = true)]
     list: bool,
     /// Run the scenario, or all of them, without a screen: the right answer must solve it, a wrong one must not
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["members", "quota", "load", "keep", "no_dashboard", "follow"])]
     check: bool,
     /// With --check: how many at the same time
     #[arg(long, default_value_t = 2, value_name = "N", requires = "check")]
     jobs: usize,
     /// Who plays which part, and which scenario is the mystery, follow from this [default: drawn anew]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "follow")]
     seed: Option<u64>,
     /// How many members, 1 to 9
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
@@ -147,14 +147,18 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
         ..Spec::default()
     };
     let runtime = dashboard::runtime()?;
-    let mut cluster = runtime.block_on(async {
+    let started = runtime.block_on(async {
         eprintln!("etcdtop: starting {} members of etcd ...", spec.members);
         let mut interrupted = Interrupts::new()?;
         tokio::select! {
-            cluster = Cluster::start(&spec) => Ok(cluster?),
-            number = interrupted.next() => Err(eyre!("interrupted by signal {number} while the lab was starting")),
+            cluster = Cluster::start(&spec) => Ok::<_, color_eyre::Report>(Ok(cluster?)),
+            number = interrupted.next() => Ok(Err(number)),
         }
     })?;
+    let mut cluster = match started {
+        Ok(cluster) => cluster,
+        Err(signal) => return Ok(Exit::Signal(signal)),
+    };
     let load = {
         let _inside = runtime.enter();
         Load::start(&cluster, args.load.into())

@@ -18,7 +18,7 @@ use super::exit::Exit;
 use super::launch::launch;
 use super::table::table;
 use crate::etcd::Dialer;
-use crate::lab::act::Who;
+use crate::lab::act::{Act, Who};
 use crate::lab::scenario::{self, Move, Scenario, TABLE};
 use crate::lab::session::{Drill, Session, snapshots, state};
 use crate::model::coach::{CoachView, Stand};
@@ -35,7 +35,7 @@ use crate::snapshot;
 /// How long a goal may take once everything was done for it.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// For so long it is watched that a wrong answer does not solve it after all.
-const WATCHED: Duration = Duration::from_secs(4);
+const WATCHED: Duration = Duration::from_secs(7);
 /// For so long a plan that is refused is planned anew.
 const SECOND_THOUGHTS: Duration = Duration::from_secs(5);
 /// Between two polls: many of them, so that little time goes by waiting.
@@ -213,12 +213,12 @@ impl Player {
     /// Must not be solved by it, and the coach must say why.
     async fn wrong(&mut self, drill: &Drill) -> Result<String, String> {
         let wrong = drill.scenario.wrong;
-        for step in wrong.moves {
-            // That something is refused may be just what is wrong with it.
-            if let Err(why) = self.play(*step).await
-                && *step == Move::Reach
-            {
-                return Err(why);
+        for (i, step) in wrong.moves.iter().enumerate() {
+            let refused = wrong.refused && i + 1 == wrong.moves.len();
+            match self.play(*step).await {
+                Err(why) if !refused => return Err(format!("{step:?}: {why}")),
+                Ok(()) if refused => return Err(format!("{step:?} was to be refused")),
+                Ok(()) | Err(_) => {}
             }
         }
         // In a mystery it does not say what is missing.
@@ -253,10 +253,18 @@ impl Player {
                 let choice =
                     self.session.acts().iter().position(|a| *a == act).ok_or("it cannot be chosen")?;
                 let mut done = self.session.done();
-                let before = *done.borrow();
+                let before = done.borrow().count;
                 self.session.act(choice);
-                let over = timeout(PATIENCE, done.wait_for(|n| *n > before)).await;
-                return over.map(drop).map_err(|_| "it takes too long".into());
+                let over = timeout(PATIENCE, done.wait_for(|done| done.count > before)).await;
+                let over = over.map(|over| over.map(|done| done.refused.clone()));
+                return match over {
+                    // Somebody looks before the next move.
+                    Ok(Ok(None)) if matches!(act, Act::End(_)) => self.sees_away(act).await,
+                    Ok(Ok(None)) => Ok(()),
+                    Ok(Ok(Some(why))) => Err(format!("refused: {why}")),
+                    Ok(Err(_)) => Err("the coach is gone".into()),
+                    Err(_) => Err("it takes too long".into()),
+                };
             }
             Move::CompareData => {
                 let compared = compare(&view, &self.poll.handle(), &self.dialer).await?;
@@ -283,6 +291,16 @@ impl Player {
             }
         };
         self.carry_out(&request).await
+    }
+
+    /// Waits until the member that was ended is seen to be away.
+    async fn sees_away(&self, act: Act) -> Result<(), String> {
+        let Act::End(who) = act else { return Ok(()) };
+        let name = self.session.cast().name(who);
+        let away =
+            |view: &Arc<ClusterView>| view.members.iter().any(|m| m.name.raw() == name && !m.state.answers());
+        let seen = self.poll.handle().look(false, Duration::from_secs(10), away).await;
+        seen.map(drop).ok_or_else(|| format!("{name} was ended and still answers"))
     }
 
     /// As the dashboard does it when a plan is confirmed.
@@ -349,7 +367,7 @@ fn telling(coach: &CoachView) -> String {
         Stand::Solved => "solved".into(),
         Stand::Lost(why) => format!("lost: {why}"),
     };
-    let recent: Vec<_> = coach.changed.iter().rev().take(4).rev().map(|c| c.line.as_str()).collect();
+    let recent: Vec<_> = coach.changed.iter().rev().take(8).rev().map(|c| c.line.as_str()).collect();
     let last = (!recent.is_empty()).then(|| recent.join(", then "));
     let missing = coach.missing.as_ref().map(|m| format!("missing: {m}"));
     let mistakes = coach.mistakes.iter().map(|m| format!("mistake: {m}"));

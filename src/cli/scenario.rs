@@ -1,9 +1,9 @@
 //! `etcdtop lab SCENARIO`: a scenario in the dashboard, with its coach.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use color_eyre::Result;
-use color_eyre::eyre::eyre;
 
 use super::args::Cli;
 use super::dashboard::{self, Aside, Opening};
@@ -12,13 +12,18 @@ use super::lab::Interrupts;
 use super::lab_check::unknown;
 use super::record::{self, Tee};
 use crate::app::state::Access;
-use crate::config::Settings;
+use crate::config::{Origin, Settings};
 use crate::etcd::Dialer;
 use crate::lab::scenario::{self, MYSTERY};
 use crate::lab::session::{Drill, Session};
 use crate::model::coach::{CoachView, Stand};
 use crate::model::units::span;
 use crate::poll;
+
+/// Polls of a scenario are no further apart.
+const CLOSELY: Duration = Duration::from_secs(1);
+/// Nor scrapes of `/metrics`.
+const METRICS: Duration = Duration::from_secs(5);
 
 /// Runs it until it is left; begun anew, with the parts drawn anew, as often as somebody wants.
 pub(super) fn run(
@@ -29,6 +34,12 @@ pub(super) fn run(
     launcher: &Path,
     seed: &mut dyn FnMut() -> u64,
 ) -> Result<Exit> {
+    let mut settings = settings.clone();
+    // A context or a file that forbids changes means a cluster elsewhere; a flag means this one.
+    if !matches!(settings.read_only.origin, Origin::Flag(_) | Origin::Env(_)) {
+        settings.read_only.value = false;
+    }
+    let settings = &settings;
     let mystery = name == MYSTERY;
     if !mystery && scenario::find(name).is_none() {
         return Err(unknown(name));
@@ -51,16 +62,21 @@ pub(super) fn run(
             version: version.map(str::to_owned),
             launcher: Some(launcher.to_owned()),
         };
-        let session = runtime.block_on(async {
+        // Before anything is started: it may not be possible.
+        let file = record::wanted(cli).map(|file| numbered(&file, round));
+        let tee = Tee::new(file.map(|file| record::create(&file, None)).transpose()?);
+        let started = runtime.block_on(async {
             eprintln!("etcdtop: starting {} members of etcd ...", scenario.setting.members);
             let mut interrupted = Interrupts::new()?;
             tokio::select! {
-                session = Session::start(&drill) => Ok(session?),
-                number = interrupted.next() => Err(eyre!("interrupted by signal {number} while the lab was starting")),
+                session = Session::start(&drill) => Ok::<_, color_eyre::Report>(Ok(session?)),
+                number = interrupted.next() => Ok(Err(number)),
             }
         })?;
-        let file = record::wanted(cli).map(|file| numbered(&file, round));
-        let tee = Tee::new(file.map(|file| record::create(&file, None)).transpose()?);
+        let session = match started {
+            Ok(session) => session,
+            Err(signal) => return Ok(Exit::Signal(signal)),
+        };
         let exit = open(&runtime, settings, &session, tee);
         let coach = session.coach().borrow().clone();
         let again = session.wants_anew();
@@ -88,8 +104,9 @@ fn open(runtime: &tokio::runtime::Runtime, settings: &Settings, session: &Sessio
     let options = poll::Options {
         dialer: Dialer::new(session.access().clone(), &endpoints)?,
         endpoints,
-        interval: settings.interval.value,
-        metrics_every: settings.metrics_interval.value,
+        interval: settings.interval.value.min(CLOSELY),
+        // Goals are checked by what is seen: settings that are made for a cluster elsewhere must not hide it.
+        metrics_every: Some(settings.metrics_interval.value.unwrap_or(METRICS).min(METRICS)),
         patience: poll::PATIENCE,
     };
     let access = Access {

@@ -26,6 +26,9 @@ const SLOWEST: u32 = 30;
 /// One point for each of these over par.
 const LATE: Duration = Duration::from_secs(10);
 
+/// How long the symptom may take to show.
+const SHOWS_WITHIN: Duration = Duration::from_secs(60);
+
 /// Changes that are kept.
 const CHANGES: usize = 200;
 
@@ -47,8 +50,8 @@ pub struct Coach {
     mystery: bool,
     cast: Cast,
     stand: Stand,
-    /// Everything was done that brings the symptom about.
-    caused: bool,
+    /// When everything was done that brings the symptom about.
+    caused: Option<Timestamp>,
     step: usize,
     hints: Vec<usize>,
     mistakes: Vec<String>,
@@ -61,6 +64,7 @@ pub struct Coach {
     start: Option<Arc<ClusterView>>,
     step_start: Option<Arc<ClusterView>>,
     step_rewrites: usize,
+    rewrites_told: usize,
     now: Option<Arc<ClusterView>>,
     ended: Option<Timestamp>,
 }
@@ -74,7 +78,7 @@ impl Coach {
             mystery,
             cast,
             stand: Stand::Prepares("the symptom is brought about".into()),
-            caused: false,
+            caused: None,
             step: 0,
             hints: vec![0; scenario.steps.len()],
             mistakes: Vec::new(),
@@ -86,14 +90,15 @@ impl Coach {
             start: None,
             step_start: None,
             step_rewrites: 0,
+            rewrites_told: 0,
             now: None,
             ended: None,
         }
     }
 
     /// Everything that brings the symptom about was done: it has to show.
-    pub fn caused(&mut self) {
-        self.caused = true;
+    pub fn caused(&mut self, at: Timestamp) {
+        self.caused = Some(at);
         self.stand = Stand::Prepares("the symptom has to show".into());
     }
 
@@ -140,7 +145,7 @@ impl Coach {
     /// It is done, or was refused.
     pub fn done(&mut self, act: Act, outcome: Result<String, String>, at: Timestamp) {
         self.doing = None;
-        self.ledger.acts.push((act, outcome.is_ok(), at));
+        self.ledger.acts.push((act, outcome.as_ref().err().cloned(), at));
         if act == Act::LoseEverything && outcome.is_ok() {
             self.ledger.lost_at = self.now.as_ref().and_then(|v| v.revision);
             self.ledger.kept_then = self.around.kept.first().copied();
@@ -175,10 +180,8 @@ impl Coach {
 
     /// The learner's turn begins when the symptom shows.
     fn begin(&mut self, view: &Arc<ClusterView>) {
-        if !self.caused {
-            return;
-        }
-        self.ledger.view(view, &self.around.felt);
+        let Some(caused) = self.caused else { return };
+        self.ledger.view(view);
         let Some(seen) = self.seen(view, view) else { return };
         match (self.scenario.shows)(&seen) {
             Ok(()) => {
@@ -190,26 +193,19 @@ impl Coach {
                 // What led to the symptom is for the learner to find out.
                 self.changed.clear();
             }
-            Err(missing) => self.missing = Some(missing),
+            Err(missing) => {
+                let missing = self.cast.tell(&missing);
+                if view.at.duration_since(caused).unsigned_abs() > SHOWS_WITHIN {
+                    self.failed(&format!("the symptom does not show: {missing}"));
+                }
+                self.missing = Some(missing);
+            }
         }
     }
 
     fn judge(&mut self, view: &Arc<ClusterView>) {
-        let rewrites = self.ledger.rewrites.len();
-        self.ledger.view(view, &self.around.felt);
-        for i in rewrites..self.ledger.rewrites.len() {
-            let r = self.ledger.rewrites[i];
-            let led = if r.led { " while it led" } else { "" };
-            let waited = if r.waited.is_zero() {
-                String::new()
-            } else {
-                format!("; a put through it took up to {} ms of late", r.waited.as_millis())
-            };
-            self.change(
-                view.at,
-                format!("{} rewritten, {} -> {}{led}{waited}", view.name_of(r.member), r.before, r.after),
-            );
-        }
+        self.ledger.view(view);
+        self.tell_rewrites(view);
         let (Some(start), Some(step)) = (self.start.clone(), self.step_start.clone()) else { return };
         let Some(seen) = self.seen(&start, &step) else { return };
         let mut mistakes = (self.scenario.mistakes)(&seen);
@@ -243,10 +239,31 @@ impl Coach {
         }
     }
 
+    /// What was rewritten, once it is known how long clients waited: a put may still be on its way.
+    fn tell_rewrites(&mut self, view: &ClusterView) {
+        while let Some(r) = self.ledger.rewrites.get(self.rewrites_told).copied() {
+            let through = self.around.felt.get(&view.name_of(r.member));
+            let waited = through.and_then(|t| t.longest(r.between.0, r.between.1));
+            let patient = view.at.duration_since(r.between.1).as_secs() < 3;
+            if through.is_some() && waited.is_none() && patient {
+                return;
+            }
+            let led = if r.led { " while it led" } else { "" };
+            let waited = waited.map_or_else(String::new, |waited| match waited.as_millis() {
+                0 => "; no put through it was on its way meanwhile".into(),
+                ms => format!("; puts through it took up to {ms} ms meanwhile"),
+            });
+            let name = view.name_of(r.member);
+            self.change(view.at, format!("{name} rewritten, {} -> {}{led}{waited}", r.before, r.after));
+            self.rewrites_told += 1;
+        }
+    }
+
     fn seen<'a>(&'a self, start: &'a ClusterView, step: &'a ClusterView) -> Option<Seen<'a>> {
         Some(Seen {
             start,
             step,
+            step_number: self.step + 1,
             step_rewrites: self.step_rewrites,
             now: self.now.as_deref()?,
             ledger: &self.ledger,

@@ -32,7 +32,7 @@ fn begun(mystery: bool) -> Coach {
     let mut coach = Coach::new(scenario, Cast::draw(3, 0), mystery);
     coach.view(&crashed(0), Around::default());
     assert!(matches!(coach.told().stand, Stand::Prepares(_)), "nobody has brought it about yet");
-    coach.caused();
+    coach.caused(at(0));
     coach.view(&crashed(1), Around::default());
     assert!(coach.runs());
     coach
@@ -134,7 +134,7 @@ fn a_file_that_shrinks_was_rewritten_and_growth_is_none() {
     for (second, mib) in [(0, 80), (1, 96), (2, 95), (3, 24), (4, 24)] {
         let mut view = ClusterView::clone(&whole(second));
         size(&mut view, mib << 20);
-        ledger.view(&view, &Felt::new());
+        ledger.view(&view);
     }
     assert_eq!(ledger.rewrites.len(), 1);
     let rewrite = ledger.rewrites[0];
@@ -146,7 +146,7 @@ fn a_file_that_shrinks_was_rewritten_and_growth_is_none() {
 fn the_tour_goes_step_by_step() {
     let scenario = scenario::find("tour").unwrap();
     let mut coach = Coach::new(scenario, Cast::draw(3, 0), false);
-    coach.caused();
+    coach.caused(at(0));
     for second in 0..3 {
         coach.view(&whole(second), Around::default());
     }
@@ -155,4 +155,40 @@ fn the_tour_goes_step_by_step() {
     view.revision = view.revision.map(|r| Revision(r.0 + 1));
     coach.view(&Arc::new(view), Around::default());
     assert_eq!((coach.told().step, coach.told().of, coach.reached()), (2, 4, 1));
+}
+
+#[test]
+fn a_symptom_that_does_not_show_is_not_waited_for_for_ever() {
+    let scenario = scenario::find("leader-crash").unwrap();
+    let mut coach = Coach::new(scenario, Cast::draw(3, 0), false);
+    coach.caused(at(0));
+    coach.view(&whole(60), Around::default());
+    assert!(matches!(coach.told().stand, Stand::Prepares(_)));
+    coach.view(&whole(61), Around::default());
+    let told = coach.told();
+    assert!(
+        matches!(&told.stand, Stand::Lost(why) if why.contains("m1 is not gone yet")),
+        "{:?}",
+        told.stand
+    );
+}
+
+/// A moved leader: for one poll nobody has one. That is no absence of two members.
+#[test]
+fn an_election_is_no_absence() {
+    let mut ledger = Ledger::default();
+    for second in 0..6 {
+        let mut view = ClusterView::clone(&whole(second));
+        for m in &mut view.members {
+            if second == 2 {
+                m.state = MemberState::NoLeader;
+            }
+        }
+        if second > 3 {
+            view.members[2].state = MemberState::Refused;
+        }
+        ledger.view(&view);
+    }
+    assert_eq!(ledger.most_away, 1);
+    assert_eq!(ledger.absences.len(), 1);
 }

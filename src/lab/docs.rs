@@ -17,7 +17,8 @@ wish a hint. Whoever plays which part is drawn anew for each run, so that nobody
   that the coach says, and after the end what etcd did inside.
 - 100 points; a mistake costs 15, each ten seconds over par one, up to 30. Lost is 0.
 - Goals are checked by what is observed: what the members answer, what clients that write and watch feel, what lies in the folder of
-  snapshots. Nobody has to press particular keys.
+  snapshots; whoever did it, with etcdtop or with etcdctl in another terminal. Only snapshots and comparisons of the members' data have to
+  be made with etcdtop's own keys (`s`, `H`): a file without a side file tells nobody when it was verified.
 - What the scenarios offer in `A` is really done: processes are killed and started, disks are emptied, bytes between members are held
   back by proxies, etcdctl is run.
 - Another terminal follows, read-only: `etcdtop lab --follow`. Snapshots, journal and recording of a lab lie in its scratch folder and

@@ -22,7 +22,7 @@ use super::session::snapshots;
 use super::writing;
 use crate::etcd::lab_writer::LabWriter;
 use crate::etcd::{Access, Dialer};
-use crate::model::{AlarmKind, Endpoint, MemberId, Revision};
+use crate::model::{AlarmKind, Endpoint, MemberId, MemberStatus, Revision};
 use crate::snapshot;
 
 /// How long something that always comes about may take.
@@ -50,6 +50,7 @@ pub(super) struct Host {
     dialer: Dialer,
     endpoints: Vec<Endpoint>,
     frozen: BTreeSet<usize>,
+    launcher: Option<PathBuf>,
     added: Option<Added>,
 }
 
@@ -123,6 +124,7 @@ impl Host {
             dialer,
             endpoints,
             frozen: BTreeSet::new(),
+            launcher: spec.launcher,
             added: None,
         };
         this.begin(setting);
@@ -169,16 +171,16 @@ impl Host {
         self.consumer.as_ref()
     }
 
-    fn endpoint(&self, who: Who) -> Endpoint {
-        self.cluster.members()[self.cast.index(who)].client.clone()
-    }
-
-    async fn id_of(&self, index: usize) -> Result<MemberId, String> {
+    async fn status_of(&self, index: usize) -> Result<MemberStatus, String> {
         let told = async {
             let connection = self.dialer.connect(&self.cluster.members()[index].client).await?;
             connection.status(Duration::from_secs(2)).await
         };
-        told.await.map(|status| status.member_id).map_err(|fault| fault.to_string())
+        told.await.map_err(|fault| fault.to_string())
+    }
+
+    async fn id_of(&self, index: usize) -> Result<MemberId, String> {
+        Ok(self.status_of(index).await?.member_id)
     }
 
     /// A writer to the first member that answers.
@@ -201,7 +203,7 @@ impl Host {
     }
 
     async fn ctl_at(&self, endpoints: &str, args: &[&str]) -> Result<String, String> {
-        let mut command = process::mortal(None, &self.cluster.binaries().etcdctl);
+        let mut command = process::mortal(self.launcher.as_deref(), &self.cluster.binaries().etcdctl);
         command.env("ETCDCTL_API", "3").arg(format!("--endpoints={endpoints}"));
         command.args(["--dial-timeout=2s", "--command-timeout=5s"]);
         if let Some(ca) = &self.cluster.access().tls.cacert {
@@ -302,8 +304,7 @@ impl Host {
         let wanted = self.id_of(self.cast.index(who)).await?;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let asked = self.dialer.connect(&self.endpoint(who)).await.map_err(|fault| fault.to_string())?;
-            let status = asked.status(Duration::from_secs(2)).await.map_err(|fault| fault.to_string())?;
+            let status = self.status_of(self.cast.index(who)).await?;
             if status.leader == Some(wanted) {
                 return Ok(());
             }

@@ -24,11 +24,11 @@ pub fn janitor_main(mut args: impl Iterator<Item = OsString>) -> io::Result<()> 
     let _ = io::stdin().read_to_end(&mut nothing);
     let mut outcome = Ok(());
     for _ in 0..TRIES {
-        // Gone with its owner, or kept on purpose.
-        if !scratch::is_owned(&folder) {
+        // Gone with its owner, or kept on purpose, or never a lab's.
+        if !scratch::is_ours(&folder) {
             return Ok(());
         }
-        outcome = std::fs::remove_dir_all(&folder);
+        outcome = scratch::remove(&folder);
         std::thread::sleep(Duration::from_millis(100));
     }
     outcome

@@ -98,6 +98,8 @@ pub enum Move {
 pub struct Wrong {
     /// What is done.
     pub moves: &'static [Move],
+    /// Its last move is refused, by etcd or because nothing answers.
+    pub refused: bool,
     /// Part of what the coach says then: what is missing, a mistake, or why it is lost.
     pub told: &'static str,
 }

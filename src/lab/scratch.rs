@@ -45,24 +45,57 @@ impl Scratch {
     }
 }
 
-/// Whether it still is somebody's lab, and not gone or kept.
-pub(super) fn is_owned(folder: &Path) -> bool {
-    folder.join(OWNER).is_file()
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Kept ones have no mark any more.
+        if is_ours(self.dir.path()) {
+            // What is left the janitor tries again, and the next lab.
+            let _ = remove(self.dir.path());
+        }
+    }
+}
+
+/// Whether it is a marked folder of a lab, in the place where they are, and of this user: nothing else is ever removed.
+pub(super) fn is_ours(folder: &Path) -> bool {
+    let named = folder.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(PREFIX));
+    let own =
+        folder.symlink_metadata().is_ok_and(|m| m.is_dir() && m.uid() == rustix::process::getuid().as_raw());
+    named && own && folder.parent() == Some(std::env::temp_dir().as_path()) && folder.join(OWNER).is_file()
+}
+
+/// Removes a folder, its mark last: while that is there, whoever finds the rest can go on.
+pub(super) fn remove(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)?.flatten().filter(|e| e.file_name() != OWNER) {
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    fs::remove_dir_all(folder)
+}
+
+/// Folders of labs of this user, and what their marks say. Somebody else's may hold anything.
+fn marked(below: &Path) -> Vec<(PathBuf, String)> {
+    let Ok(entries) = fs::read_dir(below) else { return Vec::new() };
+    let me = rustix::process::getuid().as_raw();
+    entries
+        .flatten()
+        .filter(|e| e.file_name().to_str().is_some_and(|n| n.starts_with(PREFIX)))
+        .filter(|e| e.metadata().is_ok_and(|m| m.is_dir() && m.uid() == me))
+        // No mark: another process is just making it, or it was kept.
+        .filter_map(|e| Some((e.path(), fs::read_to_string(e.path().join(OWNER)).ok()?)))
+        .collect()
 }
 
 /// Removes folders whose owner is gone: it was killed and could not clean up.
 fn remove_stale(below: &Path) {
-    let Ok(entries) = fs::read_dir(below) else { return };
-    let ours =
-        |path: &PathBuf| path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(PREFIX));
-    for path in entries.flatten().map(|e| e.path()).filter(ours) {
-        // No mark: another process is just making it.
-        let Ok(owner) = fs::read_to_string(path.join(OWNER)) else { continue };
+    for (path, owner) in marked(below) {
         let Some((pid, started)) = owner.split_once(' ') else { continue };
         let alive = pid.parse().ok().and_then(start_time).is_some_and(|now| now == started);
         if !alive {
-            // Somebody else's folder stays: we may not remove it.
-            let _ = fs::remove_dir_all(&path);
+            // What cannot be removed now goes with the next lab.
+            let _ = remove(&path);
         }
     }
 }
@@ -74,20 +107,12 @@ pub fn running() -> Vec<(u32, PathBuf)> {
 }
 
 fn running_below(below: &Path) -> Vec<(u32, PathBuf)> {
-    let Ok(entries) = fs::read_dir(below) else { return Vec::new() };
-    let me = rustix::process::getuid().as_raw();
-    let mut found: Vec<_> = entries
-        .flatten()
-        .filter(|e| e.file_name().to_str().is_some_and(|n| n.starts_with(PREFIX)))
-        // Somebody else's folder may hold anything.
-        .filter(|e| e.metadata().is_ok_and(|m| m.uid() == me))
-        .filter_map(|e| {
-            let owner = fs::read_to_string(e.path().join(OWNER)).ok()?;
-            let (pid, started) = owner.split_once(' ')?;
-            let pid = pid.parse().ok()?;
-            (start_time(pid)? == started).then(|| (pid, e.path()))
-        })
-        .collect();
+    let running = |(path, owner): (PathBuf, String)| {
+        let (pid, started) = owner.split_once(' ')?;
+        let pid = pid.parse().ok()?;
+        (start_time(pid)? == started).then_some((pid, path))
+    };
+    let mut found: Vec<_> = marked(below).into_iter().filter_map(running).collect();
     found.sort();
     found
 }
@@ -123,5 +148,25 @@ mod tests {
         remove_stale(below.path());
         assert!(living.exists() && unmarked.exists());
         assert!(!reused.exists() && !dead.exists());
+    }
+
+    #[test]
+    fn nothing_but_a_labs_folder_is_ever_removed() {
+        let elsewhere = TempDir::new().unwrap();
+        let folder = elsewhere.path().join(format!("{PREFIX}x"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join(OWNER), "1 1").unwrap();
+        assert!(!is_ours(&folder), "not in the place of labs");
+        let (scratch, link) =
+            (Scratch::create(None).unwrap(), std::env::temp_dir().join(format!("{PREFIX}link")));
+        assert!(is_ours(scratch.path()));
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        assert!(!is_ours(&link), "a link leads anywhere");
+        fs::remove_file(&link).unwrap();
+        let path = scratch.path().to_owned();
+        fs::create_dir_all(path.join("m1/member")).unwrap();
+        drop(scratch);
+        assert!(!path.exists());
     }
 }

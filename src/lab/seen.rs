@@ -1,6 +1,7 @@
 //! What was observed of a lab since the learner's turn began: what goals are checked by. Nothing in here is known from the
 //! inside: it comes from the members' own answers, from clients that write and watch, and from the folder of snapshots.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -23,8 +24,21 @@ pub struct Rewrite {
     pub before: Bytes,
     /// And after.
     pub after: Bytes,
-    /// The longest that a put through it took of late.
-    pub waited: Duration,
+    /// When it was seen last as it was before, and first as it was after.
+    pub between: (Timestamp, Timestamp),
+}
+
+/// A member that was away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absence {
+    /// Who.
+    pub member: MemberId,
+    /// Since when.
+    pub since: Timestamp,
+    /// The cluster's revision then.
+    pub revision: Option<Revision>,
+    /// It answers again.
+    pub over: bool,
 }
 
 /// A snapshot that lies in the lab's folder.
@@ -45,21 +59,24 @@ pub struct Ledger {
     quiet_since: Option<Timestamp>,
     /// The quorum was lost at some moment.
     pub lost_quorum: bool,
-    /// The most voters that did not serve at one moment.
+    /// The most voters that were away at one moment: in two views in a row, because an election is over sooner.
     pub most_away: usize,
+    /// Members that were away.
+    pub absences: Vec<Absence>,
     /// Files that were rewritten.
     pub rewrites: Vec<Rewrite>,
     /// Every comparison of the members' data: whether all hold the same.
     pub compared: Vec<bool>,
     /// Every alarm of CORRUPT was taken back before anybody compared data.
     pub disarmed_unseen: bool,
-    /// What was done besides the dashboard's keys, whether it worked, and when that was known.
-    pub acts: Vec<(Act, bool, Timestamp)>,
+    /// What was done besides the dashboard's keys, why it was refused if it was, and when that was known.
+    pub acts: Vec<(Act, Option<String>, Timestamp)>,
     /// The revision when the disks were lost.
     pub lost_at: Option<Revision>,
     /// The newest snapshot when they were lost.
     pub kept_then: Option<Kept>,
     before: Option<ClusterView>,
+    away: BTreeSet<MemberId>,
 }
 
 impl Ledger {
@@ -72,7 +89,7 @@ impl Ledger {
     }
 
     /// Takes what was seen.
-    pub fn view(&mut self, view: &ClusterView, felt: &Felt) {
+    pub fn view(&mut self, view: &ClusterView) {
         let listed = || view.members.iter().filter(|m| m.listed);
         let whole = view.leader.is_some() && listed().count() > 0 && listed().all(|m| m.state.serves());
         self.whole_since = whole.then(|| self.whole_since.unwrap_or(view.at));
@@ -83,11 +100,20 @@ impl Ledger {
         }
         self.quiet_since = (!alarmed).then(|| self.quiet_since.unwrap_or(view.at));
         self.lost_quorum |= matches!(view.outage(), Some(Outage::QuorumLost { .. }));
-        let away = listed().filter(|m| !m.learner && !m.state.serves()).count();
-        self.most_away = self.most_away.max(away);
+        let away: BTreeSet<_> =
+            listed().filter(|m| !m.learner && is_away(m.state)).filter_map(|m| m.id).collect();
+        self.most_away = self.most_away.max(away.intersection(&self.away).count());
+        for member in away.difference(&self.away) {
+            let (since, revision) = (view.at, view.revision);
+            self.absences.push(Absence { member: *member, since, revision, over: false });
+        }
+        self.away = away;
+        for absence in self.absences.iter_mut().filter(|a| !a.over) {
+            absence.over = view.member(absence.member).is_some_and(|m| m.state.serves());
+        }
         if let Some(before) = &self.before {
             for m in &view.members {
-                self.rewrites.extend(rewritten(before, view, m, felt));
+                self.rewrites.extend(rewritten(before, view, m));
             }
         }
         // What a member said before it fell silent is what it is compared with when it speaks again.
@@ -116,16 +142,22 @@ impl Ledger {
 }
 
 /// Smaller than by a fifth, and by a megabyte: no write makes a file smaller, only a rewrite does.
-fn rewritten(before: &ClusterView, view: &ClusterView, m: &MemberView, felt: &Felt) -> Option<Rewrite> {
+fn rewritten(before: &ClusterView, view: &ClusterView, m: &MemberView) -> Option<Rewrite> {
     let size = |m: &MemberView| m.status.as_ref()?.db_size;
     let (member, after) = (m.id?, size(m).filter(|_| m.state.answers())?);
-    let was = size(before.member(member)?)?;
+    let old = before.member(member)?;
+    let was = size(old)?;
     if was.minus(after).0 < (1 << 20).max(was.0 / 5) {
         return None;
     }
     let led = before.leader == Some(member) && view.leader == Some(member);
-    let waited = felt.get(m.name.raw()).map_or(Duration::ZERO, |through| through.longest);
-    Some(Rewrite { member, led, before: was, after, waited })
+    let between = (old.status_at.unwrap_or(before.at), m.status_at.unwrap_or(view.at));
+    Some(Rewrite { member, led, before: was, after, between })
+}
+
+/// Whether it does not answer: in an election, in which nobody has a leader, all do.
+const fn is_away(state: MemberState) -> bool {
+    !state.answers()
 }
 
 /// Everything that a goal may look at.
@@ -135,6 +167,8 @@ pub struct Seen<'a> {
     pub start: &'a ClusterView,
     /// When this step began.
     pub step: &'a ClusterView,
+    /// Which one that is, from 1.
+    pub step_number: usize,
     /// Rewrites that there had been by then.
     pub step_rewrites: usize,
     /// Now.
@@ -243,20 +277,27 @@ impl<'a> Seen<'a> {
     /// Whether this was done, and worked.
     #[must_use]
     pub fn did(&self, is: impl Fn(&Act) -> bool) -> bool {
-        self.ledger.acts.iter().any(|(act, worked, _)| *worked && is(act))
+        self.ledger.acts.iter().any(|(act, refused, _)| refused.is_none() && is(act))
     }
 
     /// The same, and what is seen now is of at least a second later.
     #[must_use]
     pub fn did_before(&self, is: impl Fn(&Act) -> bool) -> bool {
         let later = |at: Timestamp| self.now.at.duration_since(at).as_secs() >= 1;
-        self.ledger.acts.iter().any(|(act, worked, at)| *worked && is(act) && later(*at))
+        self.ledger.acts.iter().any(|(act, refused, at)| refused.is_none() && is(act) && later(*at))
     }
 
-    /// Whether this was tried, and refused.
+    /// Whether this was tried, and refused for a reason with these words.
     #[must_use]
-    pub fn refused(&self, is: impl Fn(&Act) -> bool) -> bool {
-        self.ledger.acts.iter().any(|(act, worked, _)| !worked && is(act))
+    pub fn refused(&self, is: impl Fn(&Act) -> bool, words: &str) -> bool {
+        let refused = |why: &Option<String>| why.as_ref().is_some_and(|why| why.contains(words));
+        self.ledger.acts.iter().any(|(act, why, _)| is(act) && refused(why))
+    }
+
+    /// Members that were away since the step began and are back.
+    pub fn came_back(&self) -> impl Iterator<Item = &'a Absence> {
+        let since = self.step.at;
+        self.ledger.absences.iter().filter(move |a| a.over && a.since >= since)
     }
 
     /// A member that led or followed when the turn began, and is in the list no more.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::act::{Act, Cast};
 use super::cluster::LabError;
@@ -45,6 +45,15 @@ enum Wish {
     Act(usize),
 }
 
+/// Acts that are over.
+#[derive(Clone, Debug, Default)]
+pub struct Done {
+    /// How many.
+    pub count: usize,
+    /// Why the last one was refused; none: it was not.
+    pub refused: Option<String>,
+}
+
 /// What the hand tells.
 #[derive(Debug)]
 enum Told {
@@ -58,7 +67,7 @@ enum Told {
 pub struct Session {
     wishes: mpsc::UnboundedSender<Wish>,
     coach: watch::Receiver<CoachView>,
-    done: watch::Receiver<usize>,
+    done: watch::Receiver<Done>,
     reached: watch::Receiver<usize>,
     endpoints: Vec<Endpoint>,
     access: Access,
@@ -100,7 +109,7 @@ impl Session {
         let (tell, told) = mpsc::unbounded_channel();
         let shown = watch::Sender::new(coach.told());
         let seen = shown.subscribe();
-        let counted = watch::Sender::new(0);
+        let counted = watch::Sender::new(Done::default());
         let done = counted.subscribe();
         let steps = watch::Sender::new(0);
         let reached = steps.subscribe();
@@ -203,9 +212,9 @@ impl Session {
         self.coach.clone()
     }
 
-    /// How many acts are over, done or refused.
+    /// Acts that are over, done or refused.
     #[must_use]
-    pub fn done(&self) -> watch::Receiver<usize> {
+    pub fn done(&self) -> watch::Receiver<Done> {
         self.done.clone()
     }
 
@@ -266,11 +275,13 @@ struct Senses {
 }
 
 impl Senses {
-    fn around(&self) -> Around {
+    async fn around(&self) -> Around {
+        let folder = self.folder.clone();
         Around {
             felt: self.felt.as_ref().map(|f| f.borrow().clone()).unwrap_or_default(),
             consumer: self.consumer.as_ref().map(|c| c.borrow().clone()),
-            kept: host::kept(&self.folder),
+            // A disk that is slow holds nobody up.
+            kept: spawn_blocking(move || host::kept(&folder)).await.unwrap_or_default(),
         }
     }
 }
@@ -278,7 +289,7 @@ impl Senses {
 /// Where it is told what the coach says.
 struct Shown {
     coach: watch::Sender<CoachView>,
-    done: watch::Sender<usize>,
+    done: watch::Sender<Done>,
     reached: watch::Sender<usize>,
 }
 
@@ -295,15 +306,16 @@ async fn watch_over(
     loop {
         tokio::select! {
             Some(told) = told.recv() => match told {
-                Told::Caused(Ok(())) => coach.caused(),
+                Told::Caused(Ok(())) => coach.caused(Timestamp::now()),
                 Told::Caused(Err(why)) => coach.failed(&why),
                 Told::Done(act, outcome) => {
                     busy = false;
+                    let refused = outcome.as_ref().err().cloned();
                     coach.done(act, outcome, Timestamp::now());
-                    shown.done.send_modify(|n| *n += 1);
+                    shown.done.send_modify(|done| *done = Done { count: done.count + 1, refused });
                 }
             },
-            seen = next_view(&mut views) => coach.view(&seen, senses.around()),
+            seen = next_view(&mut views) => coach.view(&seen, senses.around().await),
             wish = wished.recv() => match wish {
                 None => return,
                 Some(Wish::Follow(of)) => views = Some(of),

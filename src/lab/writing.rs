@@ -16,6 +16,9 @@ const LARGE: usize = 256 << 10;
 /// Puts after which a quota of a lab must be full.
 const MANY: usize = 2_000;
 
+/// How often what fails for a moment is tried again.
+const TRIES: u32 = 12;
+
 /// Revisions that a compaction keeps unless somebody says otherwise, and some more.
 const MORE_THAN_KEPT: usize = 1_100;
 
@@ -36,16 +39,31 @@ pub(super) async fn fill_with_keys(to: &mut LabWriter) -> Result<(), String> {
     fill(to, |i| format!("lab/reports/{i:04}")).await
 }
 
+/// With large values first, then with small ones: a file must not stay just below the quota.
 async fn fill(to: &mut LabWriter, key: impl Fn(usize) -> String) -> Result<(), String> {
     let permit = permit();
-    for i in 0..MANY {
-        match to.put(&permit, &key(i), &vec![b'x'; LARGE]).await {
-            Ok(_) => {}
-            Err(fault) if is_no_space(&fault) => return Ok(()),
-            Err(fault) => return Err(fault.to_string()),
+    let mut failures = 0;
+    for size in [LARGE, LARGE / 8, LARGE / 64, 512] {
+        let mut full = false;
+        for i in 0..MANY {
+            match to.put(&permit, &key(i), &vec![b'x'; size]).await {
+                Ok(_) => {}
+                Err(fault) if is_no_space(&fault) => {
+                    full = true;
+                    break;
+                }
+                Err(fault) if failures == TRIES => return Err(fault.to_string()),
+                Err(_) => {
+                    failures += 1;
+                    sleep(Duration::from_millis(300)).await;
+                }
+            }
+        }
+        if !full {
+            return Err("the quota does not get full".into());
         }
     }
-    Err("the quota does not get full".into())
+    Ok(())
 }
 
 fn is_no_space(fault: &Fault) -> bool {
@@ -82,7 +100,18 @@ pub(super) async fn seed(to: &mut LabWriter, puts: usize) -> Result<(), String> 
 }
 
 async fn put(to: &mut LabWriter, key: &str, bytes: usize) -> Result<(), String> {
-    to.put(&permit(), key, &vec![b'x'; bytes]).await.map(drop).map_err(|fault| fault.to_string())
+    let (permit, value) = (permit(), vec![b'x'; bytes]);
+    let mut why = String::new();
+    // An election, or a machine that is busy.
+    for _ in 0..TRIES {
+        match to.put(&permit, key, &value).await {
+            Ok(_) => return Ok(()),
+            Err(fault) if is_no_space(&fault) => return Err(fault.to_string()),
+            Err(fault) => why = fault.to_string(),
+        }
+        sleep(Duration::from_millis(300)).await;
+    }
+    Err(why)
 }
 
 /// A service that goes on writing; it ends when dropped.

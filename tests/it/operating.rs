@@ -152,7 +152,8 @@ impl Desk {
 fn a_plan_is_confirmed_on_purpose_alone() {
     let state = tempfile::tempdir().unwrap();
     let home = state.path().display().to_string();
-    let env = [("XDG_STATE_HOME", home.as_str()), ("XDG_DATA_HOME", home.as_str())];
+    // The journal of a lab lies in its scratch folder.
+    let env = [("TMPDIR", home.as_str())];
     let mut p = Pty::with_env(120, 40, &["lab", "--load", "light"], &env);
     p.wait("HEALTHY");
     p.wait_until("three members", |s| s.contains("3/3 members serve"));
@@ -183,7 +184,9 @@ fn a_plan_is_confirmed_on_purpose_alone() {
     for member in ["m1", "m2", "m3"] {
         assert!(shown.contains(&format!("defragment {member}: done")), "{shown}");
     }
-    let journal = std::fs::read_dir(state.path().join("etcdtop")).unwrap().flatten().map(|e| e.path());
+    let lab = std::fs::read_dir(state.path()).unwrap().flatten().map(|e| e.path());
+    let lab = lab.filter(|p| p.join("owner").exists()).collect::<Vec<_>>();
+    let journal = std::fs::read_dir(lab[0].join("state")).unwrap().flatten().map(|e| e.path());
     let journal = journal.filter(|p| p.extension().is_some_and(|e| e == "jsonl")).collect::<Vec<_>>();
     assert_eq!(
         std::fs::read_to_string(&journal[0]).unwrap().lines().count(),

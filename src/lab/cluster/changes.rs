@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tokio::time::{Instant, sleep};
 
 use super::{Cluster, LabError, Member, TOKEN, failed, free_ports};
 use crate::lab::process;
@@ -16,14 +17,14 @@ const ORDERLY: Duration = Duration::from_secs(10);
 
 impl Cluster {
     /// Ends a member as a service manager does (SIGTERM), and waits until it is gone.
-    pub fn end(&mut self, index: usize) {
+    pub async fn end(&mut self, index: usize) {
         // It may have ended by itself.
         let _ = self.send(index, Signal::TERM);
-        let Some(member) = self.members.get_mut(index) else { return };
-        if let Some(child) = &mut member.child {
-            let _ = process::wait_ended(child, ORDERLY);
+        let deadline = Instant::now() + ORDERLY;
+        while self.runs(index) && Instant::now() < deadline {
+            sleep(Duration::from_millis(20)).await;
         }
-        member.reap();
+        self.kill(index);
     }
 
     /// Whether the member's process is there; one that ended by itself is not.

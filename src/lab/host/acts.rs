@@ -37,11 +37,12 @@ impl Host {
                 self.cluster.restart(self.cast.index(who)).map_err(|e| e.to_string())?;
                 self.survives(who, "was started").await
             }
-            Act::End(who) => self.end(who),
+            Act::End(who) => self.end(who).await,
             Act::Restart(who) => {
-                let index = self.cast.index(who);
-                self.frozen.remove(&index);
-                self.cluster.restart(index).map_err(|e| e.to_string())?;
+                if self.cluster.runs(self.cast.index(who)) {
+                    self.end(who).await?;
+                }
+                self.cluster.restart(self.cast.index(who)).map_err(|e| e.to_string())?;
                 self.survives(who, "was restarted").await
             }
             Act::Mend(who) => {
@@ -103,7 +104,7 @@ impl Host {
         }
     }
 
-    fn end(&mut self, who: Who) -> Result<String, String> {
+    async fn end(&mut self, who: Who) -> Result<String, String> {
         let index = self.cast.index(who);
         if !self.cluster.runs(index) {
             return Err(format!("{} does not run", self.cast.name(who)));
@@ -112,7 +113,7 @@ impl Host {
         if self.frozen.remove(&index) {
             self.cluster.kill(index);
         } else {
-            self.cluster.end(index);
+            self.cluster.end(index).await;
         }
         Ok(format!("{} was ended", self.cast.name(who)))
     }
@@ -133,14 +134,40 @@ impl Host {
     }
 
     async fn raise_quota(&mut self) -> Result<String, String> {
+        let mut untouched = Vec::new();
         for index in 0..self.cluster.members().len() {
             self.cluster.set_flag(index, "--quota-backend-bytes", &(64 << 20).to_string());
-            self.cluster.end(index);
+            // What does not run, or hangs, is not mended by the way.
+            if !self.cluster.runs(index) || self.frozen.contains(&index) {
+                untouched.push(self.cluster.members()[index].name.clone());
+                continue;
+            }
+            self.cluster.end(index).await;
             self.cluster.restart(index).map_err(|e| e.to_string())?;
             // One at a time: the next one not before this one is back.
-            self.cluster.wait_ready(PATIENCE).await.map_err(|e| e.to_string())?;
+            self.back(index).await?;
         }
-        Ok("every member has a quota of 64 MiB".into())
+        Ok(if untouched.is_empty() {
+            "every member has a quota of 64 MiB".into()
+        } else {
+            format!("a quota of 64 MiB; {} was not restarted: it did not answer before", untouched.join(", "))
+        })
+    }
+
+    /// Waits until a member answers and has a leader.
+    async fn back(&self, index: usize) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let why = match self.status_of(index).await {
+                Ok(status) if status.leader.is_some() => return Ok(()),
+                Ok(_) => "it has no leader".to_owned(),
+                Err(why) => why,
+            };
+            if Instant::now() > deadline {
+                return Err(format!("{} does not come back: {why}", self.cluster.members()[index].name));
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
     }
 
     async fn add(&mut self, learner: bool) -> Result<String, String> {

@@ -61,5 +61,9 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     ],
     par: Duration::from_secs(45),
     right: &[Move::Act(Act::Renew(Who::B))],
-    wrong: Wrong { moves: &[Move::Act(Act::Restart(Who::B))], told: "reads the same certificate again" },
+    wrong: Wrong {
+        moves: &[Move::Act(Act::Restart(Who::B))],
+        refused: false,
+        told: "reads the same certificate again",
+    },
 };

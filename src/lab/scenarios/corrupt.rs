@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::STEADY;
 use crate::lab::act::{Act, Cause, Who};
-use crate::lab::scenario::{COMMON, Goal, Move, Offer, Scenario, Step, Wrong, no_mistakes};
+use crate::lab::scenario::{COMMON, Goal, Move, Offer, Scenario, Step, Wrong, never_lost};
 use crate::lab::seen::Seen;
 use crate::model::AlarmKind;
 
@@ -31,9 +31,9 @@ fn disarmed(seen: &Seen<'_>) -> Goal {
     seen.writes_for(STEADY)
 }
 
-fn unseen(seen: &Seen<'_>) -> Option<String> {
-    let unseen = seen.ledger.disarmed_unseen;
-    unseen.then(|| "the alarm was taken back before anybody had compared data: had it been damage, it would go on spreading".into())
+fn unseen(seen: &Seen<'_>) -> Vec<String> {
+    let told = "the alarm was taken back before anybody had compared data here: had it been damage, it would go on spreading";
+    seen.ledger.disarmed_unseen.then(|| told.to_owned()).into_iter().collect()
 }
 
 pub(crate) static SCENARIO: Scenario = Scenario {
@@ -63,14 +63,14 @@ pub(crate) static SCENARIO: Scenario = Scenario {
         },
     ],
     offers: &[Offer::One(Act::DisarmByHand), Offer::Each(Act::Restart)],
-    mistakes: no_mistakes,
-    lost: unseen,
+    mistakes: unseen,
+    lost: never_lost,
     debrief: &[
-        "etcd raises CORRUPT when members' hashes differ at one revision: at the start with --experimental-initial-corrupt-check, every so often with --corrupt-check-time, and from 3.6 on at compactions. While it is raised no member takes writes; reads go on, also those of the damaged member.",
+        "etcd raises CORRUPT when it finds that members' hashes differ at one revision. It looks only where it was told to: every so often (--corrupt-check-time; before 3.6 --experimental-corrupt-check-time), or at compactions (from 3.5.5 on; all of that is off by default). With the initial check a member that differs does not even start. While the alarm is raised no member takes writes; reads go on, also those of the damaged member.",
         "An alarm that is taken back unseen lets damage spread: reads from the odd member go on being wrong, and a backup of it is wrong, too.",
         "Had they differed: the odd one out by majority is removed, its disk kept for whoever wants to know why, and it comes back as a new member that gets the leader's data (scenario `replace`). If the leader is the odd one, move it first.",
     ],
     par: Duration::from_secs(45),
     right: &[Move::CompareData, Move::Reach, Move::Disarm],
-    wrong: Wrong { moves: &[Move::Disarm], told: "before anybody had compared data" },
+    wrong: Wrong { moves: &[Move::Disarm], refused: false, told: "before anybody had compared data" },
 };

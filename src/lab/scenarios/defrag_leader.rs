@@ -39,9 +39,12 @@ fn lost(seen: &Seen<'_>) -> Option<String> {
     if of(seen, Who::A, all).is_some_and(|r| !r.led) {
         return Some("{A} was rewritten after it had led: the first figure is missing".into());
     }
-    of(seen, Who::B, all)
-        .filter(|r| r.led)
-        .map(|_| "{B} was rewritten while it led: there is nothing to compare".into())
+    let b = of(seen, Who::B, all)?;
+    if b.led {
+        return Some("{B} was rewritten while it led: there is nothing to compare".into());
+    }
+    (seen.step_number < 3)
+        .then(|| "{B} was rewritten before it had led: there is nothing left to compare".into())
 }
 
 pub(crate) static SCENARIO: Scenario = Scenario {
@@ -105,6 +108,7 @@ pub(crate) static SCENARIO: Scenario = Scenario {
             Move::Reach,
             Move::Defragment(Who::B),
         ],
+        refused: false,
         told: "rewritten while it led",
     },
 };

@@ -61,7 +61,7 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     mistakes,
     lost,
     debrief: &[
-        "Followers hear from the leader every 100 ms (the heartbeat). One that hears nothing for an election timeout, 1 to 2 s by default, raises the term and asks for votes; who gets those of a quorum leads. Writes wait or fail meanwhile: what the old leader had not committed its clients do not know the fate of.",
+        "Followers hear from the leader every 100 ms (the heartbeat). One that hears nothing for an election timeout, 1 to 2 s by default, asks whether the others would vote for it (pre-vote, the default from 3.5 on), then raises the term and asks for the votes; who gets those of a quorum leads. Writes wait or fail meanwhile: what the old leader had not committed its clients do not know the fate of.",
         "A member that comes back follows the new leader, cuts what only it had in its log, and gets what it missed.",
         "Removing a member that is only down makes the cluster smaller, and its data worthless: it would have to come back as a new one. Remove what will not come back; start what will.",
     ],
@@ -69,6 +69,7 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     right: &[Move::Act(Act::Start(Who::A))],
     wrong: Wrong {
         moves: &[Move::Act(Act::Remove(Who::A))],
+        refused: false,
         told: "was removed, although its disk was whole",
     },
 };

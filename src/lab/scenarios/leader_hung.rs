@@ -56,5 +56,5 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     ],
     par: Duration::from_secs(30),
     right: &[Move::Act(Act::Restart(Who::A))],
-    wrong: Wrong { moves: &[Move::Act(Act::End(Who::B))], told: "the quorum was lost" },
+    wrong: Wrong { moves: &[Move::Act(Act::End(Who::B))], refused: false, told: "the quorum was lost" },
 };

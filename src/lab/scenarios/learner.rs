@@ -13,7 +13,7 @@ fn settled(seen: &Seen<'_>) -> Goal {
     seen.whole_for(Duration::from_secs(6))
 }
 
-fn added(seen: &Seen<'_>) -> Goal {
+pub(super) fn added(seen: &Seen<'_>) -> Goal {
     let learners = || seen.now.members.iter().filter(|m| m.listed && m.learner);
     if learners().count() == 0 {
         return Err("no learner is in the member list".into());
@@ -24,7 +24,7 @@ fn added(seen: &Seen<'_>) -> Goal {
     }
 }
 
-fn promoted(seen: &Seen<'_>) -> Goal {
+pub(super) fn promoted(seen: &Seen<'_>) -> Goal {
     if seen.now.voters() < 3 {
         return Err(format!("{} voters: {{New}} has no vote yet", seen.now.voters()));
     }
@@ -36,21 +36,27 @@ fn promoted(seen: &Seen<'_>) -> Goal {
 
 fn mistakes(seen: &Seen<'_>) -> Vec<String> {
     let mut all = Vec::new();
-    if seen.did(|act| *act == Act::AddVoter) {
+    if joined_with_a_vote(seen) {
         all.push(
             "{New} was added as a voter before it ran: from that moment on a failure less could be survived"
                 .into(),
         );
     }
-    if seen.refused(|act| *act == Act::Promote) {
+    // `etcdserver: can only promote a learner member which is in sync with leader`
+    if seen.refused(|act| *act == Act::Promote, "in sync") {
         all.push("the promotion was asked for before the learner had caught up".into());
     }
     all
 }
 
+/// In the first step nobody may get a vote: whoever added it.
+fn joined_with_a_vote(seen: &Seen<'_>) -> bool {
+    seen.step_number == 1 && seen.now.voters() > seen.start.voters()
+}
+
 fn lost(seen: &Seen<'_>) -> Option<String> {
-    let voter = seen.did(|act| *act == Act::AddVoter);
-    voter.then(|| "{New} is a voter already: how a learner joins cannot be seen any more".into())
+    let told = "{New} is a voter already: how a learner joins cannot be seen any more";
+    joined_with_a_vote(seen).then(|| told.into())
 }
 
 pub(crate) static SCENARIO: Scenario = Scenario {
@@ -77,7 +83,7 @@ pub(crate) static SCENARIO: Scenario = Scenario {
             look: "1 Overview: can lose 0, then can lose 1",
             hints: &[
                 "etcd refuses as long as the learner is too far behind the leader.",
-                "A: promote {New}. If it is refused, look at its lag and try again.",
+                "Wait until its lag is small (4 Raft), then A: promote {New}.",
             ],
             goal: promoted,
         },
@@ -92,10 +98,14 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     lost,
     debrief: &[
         "The quorum is counted over all voters of the member list, from the moment in which the change is committed. A voter that does not run yet counts like one that failed: two of two becomes two of three with one missing, and a new member that has to copy gigabytes is missing for long.",
-        "A learner gets the log (and first of all the leader's whole database), and counts for nothing. It answers Status and serializable reads, and refuses the rest.",
+        "A learner gets the log (and first of all the leader's whole database, where the log does not reach back far enough), and counts for nothing. It answers Status, serializable reads and, in newer releases, snapshots; it refuses the rest.",
         "Promotion is a change of the member list, too. etcd refuses it while the learner has less than 90% of the leader's index: it would make the quorum depend on a member that is behind.",
     ],
     par: Duration::from_secs(90),
     right: &[Move::Act(Act::AddLearner), Move::Act(Act::StartNew), Move::Reach, Move::Act(Act::Promote)],
-    wrong: Wrong { moves: &[Move::Act(Act::AddVoter)], told: "was added as a voter before it ran" },
+    wrong: Wrong {
+        moves: &[Move::Act(Act::AddVoter)],
+        refused: false,
+        told: "was added as a voter before it ran",
+    },
 };

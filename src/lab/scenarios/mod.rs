@@ -52,6 +52,7 @@ fn room_again(seen: &Seen<'_>) -> Goal {
         Some((size, quota)) if size.share_of(quota) > 0.8 => {
             Err(format!("a file of {size} is still above 80% of the quota, {quota}"))
         }
-        _ => Ok(()),
+        Some(_) => Ok(()),
+        None => Err("the quota is not known yet".into()),
     }
 }

@@ -31,10 +31,10 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     lost: never_lost,
     debrief: &[
         "A member compares the size of its file, not what is in use of it, with the quota at every put. The first that finds no room proposes the alarm NOSPACE through Raft: from then on every member refuses puts, also those with room, until somebody takes the alarm back. Deletes, compactions, defragmentations and reads go on.",
-        "A compaction alone freed pages inside the files (in use fell) and gave nothing back: the files stayed as large, and above the quota. Only the defragmentation rewrote them. And only then does it make sense to take the alarm back.",
+        "A compaction alone frees pages inside the files (in use falls) and gives nothing back: the files stay as large, and above the quota. Only a defragmentation makes them smaller. A larger quota makes room without either, for a while. Only then does it make sense to take the alarm back.",
         "So that it does not come back: whoever writes must compact now and then (the Kubernetes API server does, every five minutes), or the members do it themselves (--auto-compaction-retention). And somebody must be told before it is full: quota used above 80%.",
     ],
     par: Duration::from_secs(60),
     right: &[Move::Recover],
-    wrong: Wrong { moves: &[Move::Compact(10)], told: "NOSPACE is raised" },
+    wrong: Wrong { moves: &[Move::Compact(10)], refused: false, told: "NOSPACE is raised" },
 };

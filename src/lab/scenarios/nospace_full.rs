@@ -36,5 +36,9 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     ],
     par: Duration::from_secs(90),
     right: &[Move::Act(Act::DeleteJunk), Move::Compact(0), Move::Roll { move_leader: false }, Move::Disarm],
-    wrong: Wrong { moves: &[Move::Compact(0), Move::Roll { move_leader: false }], told: "NOSPACE is raised" },
+    wrong: Wrong {
+        moves: &[Move::Compact(0), Move::Roll { move_leader: false }],
+        refused: false,
+        told: "NOSPACE is raised",
+    },
 };

@@ -49,5 +49,9 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     ],
     par: Duration::from_secs(60),
     right: &[Move::Recover],
-    wrong: Wrong { moves: &[Move::Act(Act::DisarmByHand)], told: "the next put raised it again" },
+    wrong: Wrong {
+        moves: &[Move::Act(Act::DisarmByHand)],
+        refused: false,
+        told: "the next put raised it again",
+    },
 };

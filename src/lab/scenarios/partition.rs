@@ -58,11 +58,11 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     mistakes,
     lost: hasty,
     debrief: &[
-        "A leader that hears nothing from a quorum for an election timeout steps down by itself (Raft's CheckQuorum): it could not commit anything any more, and must not go on answering reads that may be old.",
+        "A leader that hears nothing from a quorum for an election timeout steps down by itself (Raft's CheckQuorum): it could not commit anything any more. Linearizable reads were safe all the time: each asks a quorum first (ReadIndex). Serializable reads it goes on answering, from data that gets older.",
         "The other two elected a leader in a higher term and went on. When the network was whole again the old leader heard of that term, followed, cut what it had not committed from its log, and got what it had missed.",
         "Its clients were the only ones that noticed. A client that knows all three endpoints, and asks another one when an answer does not come, would not even have done that.",
     ],
     par: Duration::from_secs(45),
     right: &[Move::Act(Act::Mend(Who::A))],
-    wrong: Wrong { moves: &[Move::Act(Act::Restart(Who::A))], told: "that mends no network" },
+    wrong: Wrong { moves: &[Move::Act(Act::Restart(Who::A))], refused: false, told: "that mends no network" },
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::STEADY;
 use crate::lab::act::{Act, Cause, Who};
-use crate::lab::scenario::{COMMON, Goal, Move, Offer, Scenario, Step, Wrong, no_mistakes};
+use crate::lab::scenario::{COMMON, Goal, Move, Offer, Scenario, Step, Wrong, never_lost};
 use crate::lab::seen::Seen;
 use crate::model::Outage;
 
@@ -28,9 +28,10 @@ fn whole(seen: &Seen<'_>) -> Goal {
     seen.writes_for(STEADY)
 }
 
-fn hasty(seen: &Seen<'_>) -> Option<String> {
-    let ended = seen.did(|act| matches!(act, Act::StartEmpty | Act::LoseEverything));
-    ended.then(|| "what was left of the data is gone".into())
+fn late(seen: &Seen<'_>) -> Vec<String> {
+    let unsaved = seen.now.outage().is_none() && seen.kept.is_empty();
+    let told = "nothing was saved while a single disk held all that was left";
+    unsaved.then(|| told.to_owned()).into_iter().collect()
 }
 
 pub(crate) static SCENARIO: Scenario = Scenario {
@@ -62,8 +63,8 @@ pub(crate) static SCENARIO: Scenario = Scenario {
         },
     ],
     offers: &[Offer::Each(Act::Start), Offer::Each(Act::Remove), Offer::One(Act::DisarmByHand)],
-    mistakes: no_mistakes,
-    lost: hasty,
+    mistakes: late,
+    lost: never_lost,
     debrief: &[
         "Everything that goes through Raft needs a quorum, two of three: puts, deletes, linearizable reads, leases, alarms, changes of the member list. What one member can answer alone still works: Status, serializable reads, snapshots, defragmentations.",
         "So a member cannot be removed to make the quorum smaller: removing needs the quorum that is missing. The way back is the members themselves; one is enough to commit again.",
@@ -73,6 +74,7 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     right: &[Move::Snapshot, Move::Reach, Move::Act(Act::Start(Who::A)), Move::Act(Act::Start(Who::B))],
     wrong: Wrong {
         moves: &[Move::Snapshot, Move::Reach, Move::Act(Act::Remove(Who::A))],
+        refused: true,
         told: "voters answer",
     },
 };

@@ -6,7 +6,7 @@ use super::STEADY;
 use crate::lab::act::{Act, Cause, Who};
 use crate::lab::scenario::{COMMON, Goal, Move, Offer, Scenario, Step, Wrong, never_lost};
 use crate::lab::seen::Seen;
-use crate::model::MemberState;
+use crate::model::{MemberState, MemberView};
 
 fn dead(seen: &Seen<'_>) -> Goal {
     match seen.state(Who::C) {
@@ -23,6 +23,16 @@ fn removed(seen: &Seen<'_>) -> Goal {
     }
 }
 
+/// Started, with a vote or without: both are well now that the dead member is gone.
+fn joined(seen: &Seen<'_>) -> Goal {
+    let new = |m: &&MemberView| m.listed && m.id.is_some_and(|id| seen.start.member(id).is_none());
+    match seen.now.members.iter().find(new) {
+        None => Err("{New} is not in the member list".into()),
+        Some(m) if m.state != MemberState::Ok => Err("{New} does not serve yet".into()),
+        Some(_) => Ok(()),
+    }
+}
+
 fn replaced(seen: &Seen<'_>) -> Goal {
     let voters = seen.now.voters();
     if voters < 3 {
@@ -33,10 +43,11 @@ fn replaced(seen: &Seen<'_>) -> Goal {
 
 fn mistakes(seen: &Seen<'_>) -> Vec<String> {
     let mut all = Vec::new();
-    if seen.refused(|act| matches!(act, Act::AddVoter | Act::AddLearner)) && !seen.gone(Who::C) {
+    // `unhealthy cluster`, or `re-configuration failed due to not enough started members`
+    if seen.refused(|act| matches!(act, Act::AddVoter | Act::AddLearner), "") && !seen.gone(Who::C) {
         all.push("a member was to be added before the dead one was removed: etcd refused".into());
     }
-    if seen.refused(|act| matches!(act, Act::Start(Who::C) | Act::Restart(Who::C))) {
+    if seen.refused(|act| matches!(act, Act::Start(Who::C) | Act::Restart(Who::C)), "ended at once") {
         all.push("{C} was started with an empty disk under its old identity: it does not know what it had promised".into());
     }
     all
@@ -62,12 +73,18 @@ pub(crate) static SCENARIO: Scenario = Scenario {
             goal: removed,
         },
         Step {
-            task: "Put {New} in its place: three voters again.",
+            task: "Bring {New} in, so that it gets the log.",
             look: "1 Overview: its row, its role, its state",
             hints: &[
-                "As in the scenario `learner`: it gets the log first, and a vote when it has caught up.",
-                "A: add {New} as a learner; A: start {New} for the first time; A: promote {New}.",
+                "As in the scenario `learner`: first without a vote.",
+                "A: add {New} as a learner; A: start {New} for the first time.",
             ],
+            goal: joined,
+        },
+        Step {
+            task: "Three voters again, all serving.",
+            look: "1 Overview: can lose 1",
+            hints: &["A learner does not vote.", "A: promote {New}."],
             goal: replaced,
         },
     ],
@@ -92,10 +109,12 @@ pub(crate) static SCENARIO: Scenario = Scenario {
         Move::Reach,
         Move::Act(Act::AddLearner),
         Move::Act(Act::StartNew),
+        Move::Reach,
         Move::Act(Act::Promote),
     ],
     wrong: Wrong {
         moves: &[Move::Act(Act::AddVoter)],
+        refused: true,
         told: "before the dead one was removed: etcd refused",
     },
 };

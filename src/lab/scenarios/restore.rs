@@ -107,6 +107,7 @@ pub(crate) static SCENARIO: Scenario = Scenario {
             Move::Reach,
             Move::Act(Act::StartEmpty),
         ],
+        refused: false,
         told: "a cluster without a key",
     },
 };

@@ -42,10 +42,10 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     name: "slow-member",
     title: "One member is slow",
     teaches: "to tell a slow member, disk or link apart by which figures are high and which are not",
-    symptom: "\"Every third request takes more than half a second.\"",
+    symptom: "\"Every third request takes more than a second.\"",
     incident: true,
     setting: Setting { network: Network::Everybody, ..COMMON },
-    causes: &[Cause::Lead(Who::A), Cause::Slow(Who::B, Duration::from_millis(650))],
+    causes: &[Cause::Lead(Who::A), Cause::Slow(Who::B, Duration::from_millis(300))],
     shows: slow,
     steps: &[Step {
         task: "Find out which member is slow and what of it, and mend that; restart nothing.",
@@ -67,5 +67,5 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     ],
     par: Duration::from_secs(60),
     right: &[Move::Act(Act::Mend(Who::B))],
-    wrong: Wrong { moves: &[Move::Act(Act::Mend(Who::C))], told: "is slow" },
+    wrong: Wrong { moves: &[Move::Act(Act::Mend(Who::C))], refused: false, told: "is slow" },
 };

@@ -28,14 +28,11 @@ fn elected(seen: &Seen<'_>) -> Goal {
 }
 
 fn caught_up(seen: &Seen<'_>) -> Goal {
-    if !seen.did(|act| matches!(act, Act::End(_))) {
-        return Err("no follower was ended yet".into());
-    }
-    let (Some(before), Some(now)) = (seen.step.revision, seen.now.revision) else {
-        return Err("the revision is not known".into());
+    let Some(absence) = seen.came_back().last() else {
+        return Err("no follower was away and came back yet".into());
     };
-    if now <= before {
-        return Err("nothing was written meanwhile".into());
+    if absence.revision >= seen.now.revision {
+        return Err("nothing was written meanwhile: end it once more, and write before you start it".into());
     }
     seen.whole_for(Duration::from_secs(1))?;
     match seen.now.members.iter().find(|m| m.lag != Some(0)) {
@@ -104,7 +101,7 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     debrief: &[
         "The revision counts changes of keys, one for each transaction, in the whole cluster. The Raft index counts entries of the log: every put is one, and so are changes of the member list, of leases and alarms, and the empty entry with which a new leader begins. So the index grows faster than the revision.",
         "The term grows with every election. MoveLeader tells the target to stand at once (MsgTimeoutNow), so that nobody waits for a timeout: the gap is some milliseconds, that after a crash one to two seconds.",
-        "A member applies what a quorum has committed. One that was away gets the missing entries from the leader's log, or, when the log was cut meanwhile (after some 10,000 entries), the leader's whole database.",
+        "A member applies what a quorum has committed. One that was away gets the missing entries from the leader's log, or, when the log was cut meanwhile (it keeps 5,000 entries at least), the leader's whole database.",
         "A compaction drops superseded revisions below its floor, on every member, as an entry of the log. Of each key the newest revision stays; the pages that became free stay in the file until a defragmentation.",
     ],
     par: Duration::from_secs(180),
@@ -121,6 +118,7 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     ],
     wrong: Wrong {
         moves: &[Move::Act(Act::Put), Move::Reach, Move::Compact(10)],
+        refused: false,
         told: "leads, as when this step began",
     },
 };

@@ -76,6 +76,7 @@ pub(crate) static SCENARIO: Scenario = Scenario {
     right: &[Move::Act(Act::WakeConsumer), Move::Compact(100)],
     wrong: Wrong {
         moves: &[Move::Compact(100), Move::Act(Act::WakeConsumer)],
+        refused: false,
         told: "the consumer was cancelled",
     },
 };
