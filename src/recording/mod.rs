@@ -12,6 +12,8 @@ pub mod tape;
 pub mod writer;
 
 #[cfg(test)]
+mod hidden_tests;
+#[cfg(test)]
 mod tests;
 
 pub use entry::{Did, Entry, Meta};

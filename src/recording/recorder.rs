@@ -71,7 +71,7 @@ impl Recorder {
     /// # Errors
     /// When there is a file already, or it cannot be made.
     pub fn create(path: &Path, hidden: Option<Hidden>) -> Result<Self, RecordError> {
-        Self::synced_by(path, hidden, |file| file.sync_data())
+        Self::synced_by(path, hidden, File::sync_data)
     }
 
     /// The same, with another way to bring it to the disk.
@@ -249,7 +249,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::recording::{Cursor, Meta, Tape};
+    use crate::recording::{Cursor, Tape};
     use crate::testing::{healthy, noon};
 
     fn view(second: i64) -> Entry {
@@ -341,7 +341,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         let begin = || Recorder::create(&path, None).unwrap();
-        let meta = || Entry::Meta(Box::new(Meta::default()));
+        let meta = || Entry::Meta(Box::default());
         // Dropped, ended, with and without what it is of.
         drop(begin());
         assert!(!path.exists());

@@ -16,7 +16,7 @@ pub(super) struct Syncer {
     /// Something was written since it began the last time.
     written: Option<SyncSender<()>>,
     /// Nobody sends: that it is dropped ends the pause.
-    _stay: SyncSender<()>,
+    stay: Option<SyncSender<()>>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
@@ -32,7 +32,7 @@ impl Syncer {
         let (stay, left) = sync_channel(0);
         let work = move || run(&wait, &left, || sync(&file));
         let thread = Some(std::thread::Builder::new().name("recorder-sync".into()).spawn(work)?);
-        Ok(Self { written: Some(written), _stay: stay, thread })
+        Ok(Self { written: Some(written), stay: Some(stay), thread })
     }
 
     /// Something was written. Waits for nothing.
@@ -57,7 +57,7 @@ impl Syncer {
 
     fn join(&mut self) -> Result<(), String> {
         self.written = None;
-        self._stay = sync_channel(0).0;
+        self.stay = None;
         let Some(thread) = self.thread.take() else { return Ok(()) };
         thread.join().map_err(|_| "internal error".to_owned())?.map_err(|e| e.to_string())
     }
