@@ -38,7 +38,7 @@ pub struct RecordArgs {
     /// How long; without it until Ctrl-C
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     pub time: Option<Duration>,
-    /// Names, hosts, addresses, ids and paths are replaced
+    /// Names, hosts, addresses, ids, paths, keys and checksums are replaced
     #[arg(long)]
     pub anonymise: bool,
 }

@@ -25,6 +25,7 @@ use crate::app::update::next_deadline;
 use crate::app::{Effect, Keymap, Msg, State, update};
 use crate::config::Settings;
 use crate::model::ClusterView;
+use crate::model::text::printable;
 use crate::recording::tape::UNENDED;
 use crate::recording::{Cursor, Entry, Hidden, Player, Tape};
 use crate::term::{self, Guard, Input, Painter, Signal, Signals};
@@ -53,7 +54,7 @@ pub struct ReplayArgs {
     /// Print what happened, as Markdown or with -o json, instead of showing it
     #[arg(long, conflicts_with = "anonymise")]
     pub summary: bool,
-    /// Write it once more, with names, hosts, addresses, ids and paths replaced
+    /// Write it once more, with names, hosts, addresses, ids, paths, keys and checksums replaced
     #[arg(long, value_name = "FILE")]
     pub anonymise: Option<PathBuf>,
 }
@@ -108,7 +109,7 @@ fn load(looks: &Looks, file: Option<&Path>, follow: bool) -> Result<Opened> {
     };
     let mut state = blank();
     state.replay = Some(Box::new(Replay {
-        name: tape.path().display().to_string(),
+        name: printable(&tape.path().display().to_string()).into_owned(),
         length: tape.length(),
         player: Player::default(),
         clock: from,
