@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::model::coach::{Change, Choice, CoachView, Stand};
+use crate::model::coach::{Change, Choice, CoachView, Stand, WatcherView};
+use crate::model::hashes::{Comparison, HashAnswer};
 use crate::model::metrics::Histogram;
 use crate::model::{
     Bytes, ClusterId, ClusterView, Endpoint, MemberId, MemberState, MemberStatus, MemberView, MetricsSample,
@@ -225,10 +226,42 @@ pub(crate) fn story() -> Vec<(Timestamp, Entry)> {
             told.push((at(s), Entry::Did(Did::Pace(5_000))));
             told.push((at(s), Entry::Refused("no quorum".into())));
         }
+        told.extend(asked(s, &view).into_iter().map(|entry| (at(s), entry)));
         told.push((view.at, Entry::View(Arc::new(view))));
     }
     told.push((at(181), Entry::End));
     told
+}
+
+/// What came in that story because somebody asked for it: two comparisons, two snapshots that were read, and a coach.
+fn asked(s: u64, view: &ClusterView) -> Vec<Entry> {
+    let path = listing().saved[0].path.clone();
+    let compared = |hashes: [Option<u32>; 3]| {
+        let answer = |(m, hash): (&MemberView, Option<u32>)| HashAnswer {
+            member: m.id.unwrap(),
+            name: m.label(),
+            hash,
+            compact_revision: view.compact_revision,
+            problem: hash.is_none().then(|| "no answer within 5 s".to_owned()),
+        };
+        let answers = view.members.iter().zip(hashes).map(answer).collect();
+        Entry::Compared(Ok(Comparison { revision: Revision(1_285_023), at: view.at, answers }))
+    };
+    let coach = |coach: CoachView| {
+        let watcher = Some(WatcherView { next_revision: 1_285_100, paused: true, cancelled_at: None });
+        Entry::Coach(Box::new(CoachView { watcher, ..coach }))
+    };
+    match s {
+        82 => vec![Entry::Did(Did::Compare), Entry::Did(Did::Verify(path))],
+        84 => vec![compared([Some(7), Some(7), Some(9)])],
+        86 => vec![Entry::Verified(path, vec!["page 7: its key is not in order".into()])],
+        110 => vec![coach(coached())],
+        130 | 140 => vec![Entry::Did(Did::Compare)],
+        132 => vec![Entry::Compared(Err("no quorum".into()))],
+        141 => vec![compared([Some(7), None, Some(7)])],
+        150 => vec![coach(solved())],
+        _ => Vec::new(),
+    }
 }
 
 /// The cluster of that story, after so many seconds: `m2` hangs from 60 to 80, `m3` leads from 100 on.

@@ -30,7 +30,14 @@ pub(super) fn on_news(state: &mut State, news: News) {
         News::Refused(why) => state.say(why, true),
         News::Ended(path, views, size) => {
             state.recording = None;
-            state.say(format!("recorded {views} views, {size}: {}", path.display()), false);
+            let path = path.display();
+            state.say(
+                match views {
+                    0 => format!("nothing was recorded before it ended: {path} was not kept"),
+                    _ => format!("recorded {views} views, {size}: {path}"),
+                },
+                false,
+            );
         }
         News::Failed(path, why) => {
             state.recording = None;

@@ -84,7 +84,10 @@ impl Replay {
     #[must_use]
     pub fn gap(&self) -> Option<Duration> {
         let at = self.player.at;
-        self.gaps.iter().find(|(from, long)| *from < at && at < *from + *long).map(|(_, long)| *long)
+        self.gaps
+            .iter()
+            .find(|(from, long)| *from < at && at < from.saturating_add(*long))
+            .map(|(_, long)| *long)
     }
 
     /// Where it is, or goes to.
@@ -102,8 +105,8 @@ impl Replay {
     /// beginning; the time of day may be of the day before or after.
     fn moment(&self, goal: Goal, clock: impl Fn(i8, i8, i8) -> Option<Duration>) -> Option<Duration> {
         Some(match goal {
-            Goal::Share(n) => self.length * n / 100,
-            Goal::On(by) => self.target() + by,
+            Goal::Share(n) => self.length.saturating_mul(n) / 100,
+            Goal::On(by) => self.target().saturating_add(by),
             Goal::Back(by) => self.target().saturating_sub(by),
             Goal::Clock(h, m, s) => clock(h, m, s)?,
         })
@@ -311,9 +314,9 @@ pub(super) fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
             return Vec::new();
         }
         ActionId::Back10 => replay.target().saturating_sub(ten),
-        ActionId::On10 => replay.target() + ten,
+        ActionId::On10 => replay.target().saturating_add(ten),
         ActionId::Back60 => replay.target().saturating_sub(minute),
-        ActionId::On60 => replay.target() + minute,
+        ActionId::On60 => replay.target().saturating_add(minute),
         ActionId::PreviousEvent => replay.before().map_or(Duration::ZERO, |m| m.at),
         ActionId::NextEvent => match replay.after() {
             Some(mark) => mark.at,

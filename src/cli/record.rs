@@ -212,6 +212,9 @@ impl Tee {
 }
 
 pub(super) fn told(path: &Path, written: Written) -> String {
+    if written.views == 0 {
+        return format!("nothing was recorded before it ended: {} was not kept", path.display());
+    }
     format!("recorded {} views, {}: etcdtop replay {}", written.views, Bytes(written.bytes), path.display())
 }
 
@@ -226,7 +229,7 @@ fn meta(state: &State) -> Meta {
         notices: state.notices.iter().map(|n| n.line.clone()).collect(),
         snapshots: state.changes.snapshots.clone(),
         proof_key: state.changes.proof_key.clone(),
-        anonymised: false,
+        ..Meta::default()
     }
 }
 

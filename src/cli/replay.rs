@@ -16,10 +16,13 @@ use super::dashboard::{looks, need_terminal, runtime};
 use super::deck::{Deck, Told};
 use super::event_loop::{BURST, FRAME};
 use super::exit::Exit;
+use super::follow::{Next, Trail};
 use super::{record, summary};
 use crate::app::replay::{News, Replay, access, begin};
+use crate::app::seen::Seen;
+use crate::app::state::Look;
 use crate::app::update::next_deadline;
-use crate::app::{Effect, Msg, State, update};
+use crate::app::{Effect, Keymap, Msg, State, update};
 use crate::config::Settings;
 use crate::model::ClusterView;
 use crate::recording::tape::UNENDED;
@@ -33,6 +36,8 @@ const SHIPPED: &[u8] = include_bytes!("../../assets/incident.etcdtop");
 const SHIPPED_NAME: &str = "the recording that comes with etcdtop";
 /// How often a file that is still being written is looked at.
 const GROWS_EVERY: Duration = Duration::from_millis(200);
+/// How often it is looked whether a lab was begun anew.
+const LAB_EVERY: Duration = Duration::from_secs(1);
 /// A machine that was stopped goes on from where it was.
 const LONGEST_STEP: Duration = Duration::from_millis(500);
 
@@ -72,21 +77,29 @@ pub(super) fn run(cli: &Cli, args: &ReplayArgs) -> Result<Exit> {
     if let Some(to) = &args.anonymise {
         return anonymise(&open(args.file.as_deref())?, to);
     }
-    show(&settings, args.file.as_deref(), args.follow)
+    show(&settings, args.file.as_deref(), args.follow, None)
 }
 
-/// Shows a recording on the dashboard.
-pub(super) fn show(settings: &Settings, file: Option<&Path>, follow: bool) -> Result<Exit> {
+/// A recording that was opened, and a dashboard that has seen nothing of it but its beginning.
+struct Opened {
+    tape: Tape,
+    deck: Deck,
+    state: State,
+    /// What should be known about it first.
+    notice: Option<String>,
+}
+
+/// Keys and colours of every recording that is shown.
+type Looks = (Keymap, Look);
+
+fn load(looks: &Looks, file: Option<&Path>, follow: bool) -> Result<Opened> {
     let (tape, ahead) = (open(file)?, open(file)?);
-    need_terminal().map_err(|_| {
-        eyre!("a replay needs a terminal; etcdtop replay FILE --summary prints what happened")
-    })?;
     let follow = follow && !tape.ended();
-    let (keymap, depth, look) = looks(settings)?;
+    let (keymap, look) = looks.clone();
     let meta = tape.meta().clone();
     let from = tape.from();
     let notices: Vec<_> = tape.notices().into_iter().filter(|n| !(follow && n == UNENDED)).collect();
-    let first = notices.first().cloned();
+    let notice = notices.first().cloned();
     let blank = move || {
         let view = Arc::new(ClusterView::empty(from));
         let mut state = State::new(view, access(&meta), look, keymap.clone(), meta.interval());
@@ -106,6 +119,22 @@ pub(super) fn show(settings: &Settings, file: Option<&Path>, follow: bool) -> Re
         follows: follow,
     }));
     let deck = Deck::start(ahead, blank)?;
+    Ok(Opened { tape, deck, state, notice })
+}
+
+/// Shows a recording on the dashboard; one of a lab, and the next ones when it is begun anew.
+pub(super) fn show(
+    settings: &Settings,
+    file: Option<&Path>,
+    follow: bool,
+    trail: Option<Trail>,
+) -> Result<Exit> {
+    let (keymap, depth, look) = looks(settings)?;
+    let looks = (keymap, look);
+    let Opened { tape, deck, mut state, notice } = load(&looks, file, follow)?;
+    need_terminal().map_err(|_| {
+        eyre!("a replay needs a terminal; etcdtop replay FILE --summary prints what happened")
+    })?;
     let runtime = runtime()?;
     let exit = runtime.block_on(async {
         let mut signals = Signals::listen()?;
@@ -118,12 +147,15 @@ pub(super) fn show(settings: &Settings, file: Option<&Path>, follow: bool) -> Re
             tape,
             cursor: Cursor::default(),
             deck,
+            looks,
+            trail,
+            anew: None,
             stepped: Instant::now(),
             looked: Instant::now(),
             drawn: Instant::now(),
             due: None,
         };
-        this.run(&mut signals, first).await
+        this.run(&mut signals, notice).await
     });
     runtime.shutdown_background();
     exit
@@ -136,6 +168,11 @@ struct Loop<'a> {
     tape: Tape,
     cursor: Cursor,
     deck: Deck,
+    looks: Looks,
+    /// Of a lab: where it goes on when it is begun anew.
+    trail: Option<Trail>,
+    /// It goes on there, as soon as somebody has come to the end of this one.
+    anew: Option<PathBuf>,
     /// When the recording was moved on last.
     stepped: Instant,
     /// When it was looked last whether there is more.
@@ -162,6 +199,7 @@ impl Loop<'_> {
         loop {
             let deadline = this.deadline();
             let follows = this.replay(|r| r.follows) == Some(true);
+            let looks_every = if follows { GROWS_EVERY } else { LAB_EVERY };
             tokio::select! {
                 biased;
                 signal = signals.next() => match signal {
@@ -202,9 +240,13 @@ impl Loop<'_> {
                     }
                     this.due.get_or_insert(this.drawn + FRAME);
                 }
-                () = sleep_until(this.looked + GROWS_EVERY), if follows => {
+                () = sleep_until(this.looked + looks_every), if follows || this.trail.is_some() => {
                     this.looked = Instant::now();
-                    this.grow()?;
+                    if follows {
+                        this.grow()?;
+                    } else {
+                        this.go_on()?;
+                    }
                 }
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     this.take(Msg::Tick(Timestamp::now()))?;
@@ -253,26 +295,96 @@ impl Loop<'_> {
     /// Reads what was recorded since.
     fn grow(&mut self) -> Result<()> {
         let at_end = self.replay(|r| r.at_end() && r.player.playing && r.seeking.is_none()) == Some(true);
-        if !self.tape.grow()? {
+        // Before the file: what an owner that has ended wrote last is in it.
+        let over = self.trail.as_ref().is_some_and(Trail::is_over);
+        let grown = self.tape.grow()?;
+        if grown {
+            self.deck.grown();
+            let (length, gaps) = (self.tape.length(), self.tape.gaps().collect());
+            self.take(Msg::Replay(News::Grown(length, gaps)))?;
+            if at_end {
+                // Who looks at the newest goes on doing so.
+                self.play_to(length)?;
+                self.stepped = Instant::now();
+            }
+        }
+        let said = match (self.tape.ended(), &self.trail) {
+            (true, None) => "the recording was ended: nothing more comes",
+            (true, Some(_)) => "the lab has ended here: when it is begun anew, it goes on with that",
+            (false, Some(_)) if over => {
+                self.trail = None;
+                "the lab was killed: nothing more comes"
+            }
+            (false, _) => {
+                if grown {
+                    self.due.get_or_insert(self.drawn + FRAME);
+                }
+                return Ok(());
+            }
+        };
+        if let Some(replay) = &mut self.state.replay {
+            replay.follows = false;
+            // Who looks at the newest has come to the end with this.
+            replay.player.playing &= !at_end;
+        }
+        self.say(said);
+        Ok(())
+    }
+
+    fn say(&mut self, text: &str) {
+        self.state.say(text, false);
+        self.due.get_or_insert(self.drawn + FRAME);
+    }
+
+    /// Looks whether the lab was begun anew, and goes on with that. Who looks at something that was before is left there until he
+    /// comes to the end.
+    fn go_on(&mut self) -> Result<()> {
+        let Some(trail) = &mut self.trail else { return Ok(()) };
+        if self.anew.is_none() {
+            match trail.next() {
+                Next::Nothing => {}
+                Next::Gone => {
+                    self.trail = None;
+                    self.say("the lab has ended: nothing more comes");
+                }
+                Next::Anew(file) => {
+                    self.anew = Some(file);
+                    if self.replay(Replay::at_end) == Some(false) {
+                        self.say("the lab was begun anew: at the end of this recording it goes on there");
+                    }
+                }
+            }
+        }
+        if self.replay(|r| r.at_end() && r.seeking.is_none()) != Some(true) {
             return Ok(());
         }
-        self.deck.grown();
-        let (length, gaps) = (self.tape.length(), self.tape.gaps().collect());
-        self.take(Msg::Replay(News::Grown(length, gaps)))?;
-        if at_end {
-            // Who looks at the newest goes on doing so.
-            self.play_to(length)?;
-            self.stepped = Instant::now();
-        }
-        if self.tape.ended() {
-            if let Some(replay) = &mut self.state.replay {
-                replay.follows = false;
-                // Who looks at the newest has come to the end with this.
-                replay.player.playing &= !at_end;
+        let Some(file) = self.anew.take() else { return Ok(()) };
+        match load(&self.looks, Some(&file), true) {
+            Ok(next) => self.change_to(next),
+            Err(e) => {
+                // It was begun anew once more meanwhile.
+                tracing::info!("{}: {e}", file.display());
+                Ok(())
             }
-            self.state.say("the recording was ended: nothing more comes", false);
         }
-        self.due.get_or_insert(self.drawn + FRAME);
+    }
+
+    /// Shows another recording. What somebody looks at, and how, stays.
+    fn change_to(&mut self, next: Opened) -> Result<()> {
+        let (state, fresh) = (&mut self.state, next.state);
+        Seen::of(&fresh).put(state);
+        state.access = fresh.access;
+        state.notices = fresh.notices;
+        state.changes.snapshots = fresh.changes.snapshots;
+        state.changes.proof_key = fresh.changes.proof_key;
+        state.replay = fresh.replay;
+        // Of the other cluster.
+        state.selected = None;
+        state.mark = None;
+        (self.tape, self.deck, self.cursor) = (next.tape, next.deck, Cursor::default());
+        self.stepped = Instant::now();
+        self.play_to(self.tape.length())?;
+        self.say("the lab was begun anew: this is what comes now");
         Ok(())
     }
 
@@ -362,17 +474,22 @@ fn anonymise(tape: &Tape, to: &Path) -> Result<Exit> {
     // All names first: journal and folder of snapshots are told before the first view.
     let mut cursor = Cursor::default();
     while let Some((_, entry)) = cursor.next(tape) {
-        if let Entry::View(view) = entry {
-            hidden.learn(&view);
-        }
+        hidden.learn_from(&entry);
     }
+    // What it had lost it has lost in the copy, too; that it has no end is seen there.
+    hidden.lost(tape.notices().into_iter().filter(|n| n != UNENDED).collect());
     let mut recorder = record::create(to, Some(hidden))?;
     let mut cursor = Cursor::default();
     while let Some((record, entry)) = cursor.next(tape) {
-        recorder.take_waiting(record.at, entry);
+        if entry != Entry::End {
+            recorder.take_waiting(record.at, entry);
+        }
     }
-    let at = tape.clock(tape.length());
-    let written = recorder.end(at).map_err(|why| eyre!("{} cannot be written: {why}", to.display()))?;
+    let written = if tape.ended() { recorder.end(tape.clock(tape.length())) } else { recorder.close() };
+    let written = written.map_err(|why| eyre!("{} cannot be written: {why}", to.display()))?;
     eprintln!("etcdtop: {}", record::told(to, written));
+    for notice in tape.notices() {
+        eprintln!("etcdtop: {}: {notice}", tape.path().display());
+    }
     Ok(Exit::Done)
 }

@@ -342,3 +342,57 @@ fn markdown(s: &Summary) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::text::is_dangerous;
+    use crate::recording::writer::Encoder;
+    use crate::testing::story;
+
+    #[test]
+    fn no_text_of_a_recording_can_do_anything_to_a_terminal() {
+        const EVIL: &str = "\x1b]52;c;ZXZpbA==\x07\u{9b}2J\u{202e}\r\n# Evil";
+        let mut told = story();
+        for (_, entry) in &mut told {
+            match entry {
+                Entry::Meta(meta) => {
+                    meta.lost = vec![format!("lost {EVIL}")];
+                    for text in [&mut meta.name, &mut meta.etcdtop, &mut meta.origin] {
+                        text.push_str(EVIL);
+                    }
+                    meta.notices = vec![format!("notice {EVIL}")];
+                }
+                Entry::Started(operation) => {
+                    operation.plan.title.push_str(EVIL);
+                    for (step, _) in &mut operation.steps {
+                        step.title.push_str(EVIL);
+                    }
+                }
+                Entry::Operation(crate::ops::OpEvent::StepEnded { end, .. }) => {
+                    *end = StepEnd::Failed(format!("failed {EVIL}"));
+                }
+                Entry::Operation(crate::ops::OpEvent::Ended(end)) => {
+                    *end = End::Failed(format!("ended {EVIL}"));
+                }
+                Entry::View(view) => {
+                    let view = Arc::make_mut(view);
+                    view.members[0].name = format!("m1{EVIL}").into();
+                    if let Some(status) = &mut view.members[0].status {
+                        status.version = format!("3.6.5{EVIL}").into();
+                    }
+                    view.members[1].detail =
+                        view.members[1].detail.as_ref().map(|d| format!("{}{EVIL}", d.raw()).into());
+                }
+                _ => {}
+            }
+        }
+        let tape = Tape::of_bytes("evil", Encoder::new(None).file(&told).unwrap()).unwrap();
+        let text = markdown(&summary(&tape));
+        let bad: Vec<_> = text.chars().filter(|c| *c != '\n' && is_dangerous(*c)).collect();
+        assert!(bad.is_empty() && !text.contains("\n# Evil"), "{bad:?} {text}");
+        for told in ["lost ", "notice ", "failed ", "ended ", "prod-eu1", "m1", "3.6.5"] {
+            assert!(text.contains(&format!("{told}\\x1b]52;c;")), "{told}: {text}");
+        }
+    }
+}

@@ -27,7 +27,7 @@ pub use cluster::{Cluster, LabError, Member, Spec, Tls};
 pub use janitor::janitor_main;
 pub use load::{Load, LoadKind};
 pub use process::member_main;
-pub use scratch::running;
+pub use scratch::{Owner, running};
 
 /// The hidden first argument with which etcdtop runs itself as the parent-watching launcher of a member.
 pub const MEMBER_ARGUMENT: &str = "__lab-member";

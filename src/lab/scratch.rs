@@ -1,16 +1,19 @@
 //! The lab's folder: removed on exit, and by the next lab if this one was killed.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use tempfile::TempDir;
 
 use super::janitor::Janitor;
 
 const PREFIX: &str = "etcdtop-lab-";
 const OWNER: &str = "owner";
+/// Two numbers.
+const LONGEST_MARK: u64 = 64;
 
 /// A folder that goes with the lab, also when the lab is killed.
 #[derive(Debug)]
@@ -84,8 +87,22 @@ fn marked(below: &Path) -> Vec<(PathBuf, String)> {
         .filter(|e| e.file_name().to_str().is_some_and(|n| n.starts_with(PREFIX)))
         .filter(|e| e.metadata().is_ok_and(|m| m.is_dir() && m.uid() == me))
         // No mark: another process is just making it, or it was kept.
-        .filter_map(|e| Some((e.path(), fs::read_to_string(e.path().join(OWNER)).ok()?)))
+        .filter_map(|e| Some((e.path(), mark_of(&e.path())?)))
         .collect()
+}
+
+/// What the mark of a folder says: a process and when it started. No link is followed and nothing is waited for, and a file
+/// that is longer, or somebody else's, is none.
+fn mark_of(folder: &Path) -> Option<String> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = fs::File::from(rustix::fs::open(folder.join(OWNER), flags, Mode::empty()).ok()?);
+    let about = file.metadata().ok()?;
+    if !about.is_file() || about.uid() != rustix::process::getuid().as_raw() || about.len() > LONGEST_MARK {
+        return None;
+    }
+    let mut mark = String::new();
+    file.take(LONGEST_MARK).read_to_string(&mut mark).ok()?;
+    Some(mark)
 }
 
 /// Removes folders whose owner is gone: it was killed and could not clean up.
@@ -115,6 +132,38 @@ fn running_below(below: &Path) -> Vec<(u32, PathBuf)> {
     let mut found: Vec<_> = marked(below).into_iter().filter_map(running).collect();
     found.sort();
     found
+}
+
+/// The process that a lab is of. Its id alone is used again by another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pid: u32,
+    started: String,
+}
+
+impl Owner {
+    /// That of a folder, if it still runs.
+    #[must_use]
+    pub fn of(folder: &Path) -> Option<Self> {
+        let mark = mark_of(folder)?;
+        let (pid, started) = mark.split_once(' ')?;
+        let owner = Self { pid: pid.parse().ok()?, started: started.to_owned() };
+        owner.runs().then_some(owner)
+    }
+
+    /// Whether it still runs.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        start_time(self.pid).is_some_and(|now| now == self.started)
+    }
+
+    /// Its folders: it has another one when its lab was begun anew.
+    #[must_use]
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let mark = format!("{} {}", self.pid, self.started);
+        let all = marked(&std::env::temp_dir()).into_iter();
+        all.filter(|(_, found)| *found == mark).map(|(path, _)| path).collect()
+    }
 }
 
 /// When a process started, in the kernel's ticks: a process id alone is used again.
@@ -148,6 +197,31 @@ mod tests {
         remove_stale(below.path());
         assert!(living.exists() && unmarked.exists());
         assert!(!reused.exists() && !dead.exists());
+    }
+
+    /// Whoever can write to the temporary folder can put something there.
+    #[test]
+    fn what_is_no_mark_is_not_read() {
+        let below = TempDir::new().unwrap();
+        let folder = below.path().join(format!("{PREFIX}x"));
+        fs::create_dir(&folder).unwrap();
+        let (mark, own) = (folder.join(OWNER), below.path().join("own"));
+        let pid = std::process::id();
+        let text = format!("{pid} {}", start_time(pid).unwrap());
+        fs::write(&own, &text).unwrap();
+        fs::write(&mark, &text).unwrap();
+        assert_eq!(running_below(below.path()), [(pid, folder.clone())]);
+        assert!(Owner::of(&folder).unwrap().runs());
+        fs::write(&mark, "1".repeat(65)).unwrap();
+        assert_eq!(mark_of(&folder), None, "too long");
+        fs::remove_file(&mark).unwrap();
+        std::os::unix::fs::symlink(&own, &mark).unwrap();
+        assert_eq!(mark_of(&folder), None, "a link");
+        fs::remove_file(&mark).unwrap();
+        // Who opened a pipe to read it would wait for somebody to write.
+        rustix::fs::mknodat(rustix::fs::CWD, &mark, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert_eq!(mark_of(&folder), None, "a pipe");
+        assert_eq!(running_below(below.path()), []);
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub struct Meta {
     pub proof_key: String,
     /// Names, hosts, addresses and ids are not those of the cluster.
     pub anonymised: bool,
+    /// What was known of the recording that this one is a copy of: what it had lost.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<String>,
 }
 
 impl Meta {

@@ -32,10 +32,14 @@ pub struct Hidden {
     members: Vec<MemberId>,
     /// Clusters, hosts of strangers, paths, addresses and ids that nobody told: each with a stand-in of its own.
     strays: BTreeMap<String, String>,
+    /// Keys of etcd that were told.
+    keys: Vec<(String, String)>,
+    /// What the recording had lost of which this makes a copy.
+    lost: Vec<String>,
 }
 
 /// Fields that hold a word of ours or a figure, never a name: a member may be called `ok`.
-const WORDS: [&str; 21] = [
+const WORDS: [&str; 19] = [
     "state",
     "role",
     "kind",
@@ -54,12 +58,16 @@ const WORDS: [&str; 21] = [
     "etcdtop",
     "verified",
     "stand",
-    "sha256",
-    "file_sha256",
     "scenario",
 ];
 /// Fields that hold the name of a file.
 const FILES: [&str; 5] = ["file", "path", "parts", "snapshots", "folder"];
+/// Fields that hold a SHA-256: who has the file finds it by that.
+const SUMS: [&str; 2] = ["sha256", "file_sha256"];
+/// So many digits of one are told where there is little room.
+const SUM_SHOWN: usize = 12;
+/// The key that proves a write where nobody has chosen a prefix: it names nobody.
+const OUR_KEY: &str = "etcdtop/proof";
 /// Fields that name a person or a host.
 const PEOPLE: [&str; 3] = ["by", "host", "held_by"];
 
@@ -81,7 +89,16 @@ impl Hidden {
     fn with(manner: Manner, mut others: Vec<(String, String)>) -> Self {
         others.retain(|(name, _)| !name.is_empty());
         let (names, all) = (Vec::new(), Vec::new());
-        let mut hidden = Self { manner, names, others, all, members: Vec::new(), strays: BTreeMap::new() };
+        let mut hidden = Self {
+            manner,
+            names,
+            others,
+            all,
+            members: Vec::new(),
+            strays: BTreeMap::new(),
+            keys: Vec::new(),
+            lost: Vec::new(),
+        };
         hidden.sort();
         hidden
     }
@@ -147,6 +164,58 @@ impl Hidden {
         }
     }
 
+    /// Takes the names that an entry of a recording tells. Those of one that comes later are known to all before it if all are
+    /// learned from first.
+    pub fn learn_from(&mut self, entry: &Entry) {
+        match entry {
+            Entry::View(view) => self.learn(view),
+            Entry::Meta(meta) => self.learn_key(&meta.proof_key),
+            Entry::Started(_) | Entry::Operation(_) | Entry::Journal(_) => {
+                // What cannot be written down is not written down.
+                if let Ok((_, value)) = entry.to_json() {
+                    self.learn_keys(&value);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The recording that is written is a copy of one that had lost this.
+    pub fn lost(&mut self, notices: Vec<String>) {
+        self.lost = notices;
+    }
+
+    /// Keys in the actions of plans, whatever version wrote them.
+    fn learn_keys(&mut self, value: &Value) {
+        match value {
+            Value::Array(list) => list.iter().for_each(|v| self.learn_keys(v)),
+            Value::Object(map) => {
+                if map.get("do").is_some_and(|what| what == "prove_write")
+                    && let Some(Value::String(key)) = map.get("key")
+                {
+                    self.learn_key(key);
+                }
+                map.values().for_each(|v| self.learn_keys(v));
+            }
+            _ => {}
+        }
+    }
+
+    fn learn_key(&mut self, key: &str) {
+        if key.is_empty() || key == OUR_KEY || self.keys.iter().any(|(known, _)| known == key) {
+            return;
+        }
+        let n = self.keys.len() + 1;
+        self.keys.push((key.to_owned(), format!("key-{n}")));
+        // `acme-payments/` names somebody also where it stands without the rest; a letter or two would be found everywhere.
+        let prefix = key.strip_suffix("proof").unwrap_or(key);
+        let prefix = prefix.trim_matches(|c: char| !c.is_alphanumeric());
+        if prefix.len() > 2 && prefix != "etcdtop" && !self.others.iter().any(|(known, _)| known == prefix) {
+            self.others.push((prefix.to_owned(), format!("prefix-{n}")));
+            self.sort();
+        }
+    }
+
     /// Replaces every name in every text, names of fields among them: latencies are kept by the names of peers.
     pub fn hide(&mut self, value: &mut Value) {
         match value {
@@ -168,6 +237,7 @@ impl Hidden {
     /// # Errors
     /// As [`Entry::to_json`].
     pub fn entry(&mut self, entry: &Entry) -> serde_json::Result<Option<(u8, Value)>> {
+        self.learn_from(entry);
         if let Entry::Meta(meta) = entry {
             let kept = Meta {
                 etcdtop: meta.etcdtop.clone(),
@@ -176,11 +246,16 @@ impl Hidden {
                 lab: meta.lab,
                 interval_ms: meta.interval_ms,
                 anonymised: true,
+                lost: self.lost.clone(),
                 ..Meta::default()
             };
             return Entry::Meta(Box::new(kept)).to_json().map(Some);
         }
         let (kind, mut value) = entry.to_json()?;
+        if kind == kind::VERIFIED {
+            // Its path comes first; a path in a text ends with the first space.
+            self.hide_entry(&mut value[0], "path");
+        }
         self.hide_entry(&mut value, "");
         let known = !matches!(kind, kind::END);
         let whole = !known || Entry::from_json(kind, value.clone()).is_ok_and(|e| e.is_some());
@@ -192,6 +267,16 @@ impl Hidden {
         match value {
             Value::String(text) if PEOPLE.contains(&field) => "somebody".clone_into(text),
             Value::String(text) if FILES.contains(&field) => *text = self.path(text),
+            Value::String(text) if SUMS.contains(&field) => *text = self.sum(text),
+            Value::Number(_) if field == "hash" => *value = self.figure("hash", value).into(),
+            // Device, inode and nanosecond of a file.
+            Value::Array(_) if field == "stamp" => {
+                *value = serde_json::json!([0, self.figure("stamp", value), 0]);
+            }
+            // A snapshot that was verified; of a plan it is how closely.
+            Value::String(text) if field == "verify" && !matches!(text.as_str(), "full" | "fast") => {
+                *text = self.path(text);
+            }
             Value::String(_) if WORDS.contains(&field) => {}
             Value::String(text) => *text = self.hidden(text),
             Value::Array(list) => {
@@ -202,8 +287,11 @@ impl Hidden {
             Value::Object(map) => {
                 let rates = field == "rates";
                 let old = std::mem::take(map);
+                // What was asked for is a file in a folder, and its name: no member's.
+                let in_folder = old.contains_key("folder");
                 for (key, mut v) in old {
-                    self.hide_entry(&mut v, &key);
+                    let what = if in_folder && key == "name" { "file" } else { &key };
+                    self.hide_entry(&mut v, what);
                     let key = if rates { self.hidden(&key) } else { key };
                     map.insert(key, v);
                 }
@@ -214,7 +302,14 @@ impl Hidden {
 
     /// The text with every name replaced where it stands alone, and every address that is left.
     fn hidden(&mut self, text: &str) -> String {
-        let mut out = if self.manner == Manner::Valid { self.without_paths(text) } else { text.to_owned() };
+        let mut out = text.to_owned();
+        if self.manner == Manner::Valid {
+            for (key, stands) in &self.keys {
+                out = replace_words(&out, key, stands);
+            }
+            out = self.without_paths(&out);
+            out = self.without_sums(&out);
+        }
         for (name, stands) in &self.all {
             out = replace_words(&out, name, stands);
         }
@@ -249,6 +344,40 @@ impl Hidden {
             }
         }
         out
+    }
+
+    /// What stands for a SHA-256, or for the first digits of one.
+    fn sum(&mut self, digits: &str) -> String {
+        let n = self.figure("sum", &Value::from(digits.get(..SUM_SHOWN).unwrap_or(digits)));
+        // They differ in their first digits, too; without a letter nobody takes those for an id.
+        format!("{:0<1$}", format!("9{n:05}"), digits.len())
+    }
+
+    /// What stands for a figure that finds something again: the same for the same.
+    fn figure(&mut self, what: &str, value: &Value) -> usize {
+        let n = self.strays.len() + 1;
+        let stands = self.strays.entry(format!("{what} {value}")).or_insert_with(|| n.to_string());
+        stands.parse().unwrap_or_default()
+    }
+
+    /// The text without the digits that follow the word.
+    fn without_sums(&mut self, text: &str) -> String {
+        const WORD: &str = "SHA-256 ";
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find(WORD) {
+            let (before, after) = rest.split_at(at + WORD.len());
+            out.push_str(before);
+            let digits = after.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(after.len());
+            let (digits, after) = after.split_at(digits);
+            if digits.len() < SUM_SHOWN {
+                out.push_str(digits);
+            } else {
+                out.push_str(&self.sum(digits));
+            }
+            rest = after;
+        }
+        out + rest
     }
 
     /// What stands for the name of a file: it ends as that does.

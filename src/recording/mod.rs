@@ -7,9 +7,12 @@ pub mod frame;
 pub mod hidden;
 pub mod player;
 pub mod recorder;
+mod syncer;
 pub mod tape;
 pub mod writer;
 
+#[cfg(test)]
+mod hidden_tests;
 #[cfg(test)]
 mod tests;
 

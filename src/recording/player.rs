@@ -74,7 +74,7 @@ impl Player {
     pub fn until(&self, moment: Duration) -> Option<Duration> {
         let (n, d) = self.speed();
         let left = moment.checked_sub(self.at).filter(|_| self.playing)?;
-        Some(left * d / n)
+        Some(left.saturating_mul(d) / n)
     }
 }
 

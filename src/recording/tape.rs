@@ -1,5 +1,6 @@
 //! A recording that is read: what records there are, and what they hold, from any of them on.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -15,6 +16,7 @@ use thiserror::Error;
 use super::delta::{apply, unpack};
 use super::entry::{Entry, Meta};
 use super::frame::{FIRST_LINE, HEAD, Head, VERSION, is_sound, kind, read_first_line};
+use crate::model::text::{is_dangerous, printable};
 
 /// Views that are further apart than this, and than five times the two before, have a gap between them: the program stood
 /// still, or the host did.
@@ -194,7 +196,8 @@ impl Tape {
     fn take(&mut self, head: Head) {
         let from_start = self.records.last().map_or(Duration::ZERO, |last| {
             // A clock that was set back goes on from where it was.
-            last.from_start + Duration::try_from(head.at.duration_since(last.at)).unwrap_or_default()
+            last.from_start
+                .saturating_add(Duration::try_from(head.at.duration_since(last.at)).unwrap_or_default())
         });
         let Head { length, kind, at } = head;
         self.ended = kind == kind::END;
@@ -298,7 +301,7 @@ impl Tape {
     /// What should be known about it, a line each.
     #[must_use]
     pub fn notices(&self) -> Vec<String> {
-        let mut notices = Vec::new();
+        let mut notices = self.meta.lost.clone();
         if self.version.1 > VERSION.1 {
             let (major, minor) = self.version;
             notices.push(format!("written in version {major}.{minor} of the format: what this etcdtop does not know is left out"));
@@ -371,7 +374,7 @@ impl Cursor {
             self.inflate.reset(false);
             self.based = false;
         }
-        while self.next < to && self.step(tape).is_some() {}
+        while self.step(tape, to).is_some() {}
     }
 
     /// The next entry that is known to this version, and its record; none at the end.
@@ -382,7 +385,7 @@ impl Cursor {
     /// The same, of the records before this number.
     pub fn next_before(&mut self, tape: &Tape, end: usize) -> Option<(Record, Entry)> {
         loop {
-            let (record, value) = if self.next < end { self.step(tape)? } else { return None };
+            let (record, value) = self.step(tape, end)?;
             let value = match record.kind {
                 kind::KEY | kind::DELTA => unpack(&self.base),
                 _ => match value {
@@ -399,32 +402,36 @@ impl Cursor {
         }
     }
 
-    /// Reads a record; its JSON, but of a view: that is put together in the base.
-    fn step(&mut self, tape: &Tape) -> Option<(Record, Option<Value>)> {
-        let record = *tape.records.get(self.next)?;
-        self.next += 1;
-        if record.kind == kind::KEY {
-            self.inflate.reset(false);
-        }
-        let text = tape.payload(&record).and_then(|payload| self.inflated(&payload));
-        let value = text.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
-        match (record.kind, value) {
-            (kind::KEY, Some(value)) => {
-                self.base = value;
-                self.based = true;
-                Some((record, None))
+    /// Reads the next record that can be read, of those before a number; its JSON, but of a view: that is put together in the
+    /// base.
+    fn step(&mut self, tape: &Tape, end: usize) -> Option<(Record, Option<Value>)> {
+        while self.next < end {
+            let record = *tape.records.get(self.next)?;
+            self.next += 1;
+            if record.kind == kind::KEY {
+                self.inflate.reset(false);
             }
-            (kind::DELTA, Some(patch)) if self.based => {
-                apply(&mut self.base, patch);
-                Some((record, None))
+            let text = tape.payload(&record).and_then(|payload| self.inflated(&payload));
+            let mut value = text.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+            if let Some(value) = &mut value {
+                escape(value);
             }
-            (kind::KEY | kind::DELTA, _) => {
+            match (record.kind, value) {
+                (kind::KEY, Some(value)) => {
+                    self.base = value;
+                    self.based = true;
+                    return Some((record, None));
+                }
+                (kind::DELTA, Some(patch)) if self.based => {
+                    apply(&mut self.base, patch);
+                    return Some((record, None));
+                }
                 // A sound record that does not inflate was written by a defect: nothing rests on it.
-                self.based = false;
-                self.step(tape)
+                (kind::KEY | kind::DELTA, _) => self.based = false,
+                (_, value) => return Some((record, value)),
             }
-            (_, value) => Some((record, value)),
         }
+        None
     }
 
     fn inflated(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
@@ -443,5 +450,26 @@ impl Cursor {
             }
             out.reserve(out.capacity().max(64));
         }
+    }
+}
+
+/// Makes every text safe to print, names of fields among them. Whoever handed out the recording may have written it by hand:
+/// no text of it can do more on a screen, or in a summary, than to be read.
+fn escape(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Cow::Owned(safe) = printable(text) {
+                *text = safe;
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(escape),
+        Value::Object(map) => {
+            if map.keys().any(|name| name.contains(is_dangerous)) {
+                let old = std::mem::take(map);
+                map.extend(old.into_iter().map(|(name, v)| (printable(&name).into_owned(), v)));
+            }
+            map.values_mut().for_each(escape);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

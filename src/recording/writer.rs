@@ -48,9 +48,6 @@ impl Encoder {
         let wrong = |e: serde_json::Error| e.to_string();
         let (kind, value) = match (&mut self.hidden, entry) {
             (Some(hidden), entry) => {
-                if let Entry::View(view) = entry {
-                    hidden.learn(view);
-                }
                 let Some(told) = hidden.entry(entry).map_err(wrong)? else { return Ok(None) };
                 told
             }

@@ -25,12 +25,12 @@ use rustix::process::Signal;
 
 use crate::support::cluster::{TestCluster, program};
 use crate::support::operate::{dialer, fill, plan, run_telling};
-use crate::support::process::{children, send};
+use crate::support::process::send;
 use crate::support::pty::Pty;
 use crate::support::watch::Watch;
 use crate::support::{clean_environment, wait_for};
 
-fn etcdtop(args: &[&str]) -> Command {
+pub fn etcdtop(args: &[&str]) -> Command {
     let mut command = Command::new(program());
     for (name, value) in clean_environment() {
         match value {
@@ -226,41 +226,58 @@ fn w_records_from_the_dashboard() {
     assert!(!refused.status.success() && said.contains("etcdtop record x"), "{said}");
 }
 
+/// A copy of what was lost is not more than it was.
 #[test]
-fn a_lab_is_followed_from_another_terminal() {
-    let temp = tempfile::tempdir().unwrap();
-    let env = [("TMPDIR", temp.path().to_str().unwrap())];
-    let nobody = etcdtop(&["lab", "--follow"]).env("TMPDIR", temp.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
-    assert!(!nobody.status.success() && said.contains("no lab of yours runs"), "{said}");
-    let mut lab = Pty::with_env(120, 40, &["lab", "--load", "light"], &env);
-    lab.wait("HEALTHY");
-    let mut follower = Pty::with_env(120, 40, &["lab", "--follow"], &env);
-    let screen = follower.wait("HEALTHY");
-    assert!(screen.contains(" REPLAY ") && screen.contains(" LAB "), "{screen}");
-    let members = children(lab.pid());
-    send(members[1], Signal::STOP);
-    lab.wait("DEGRADED");
-    follower.wait("DEGRADED");
-    // It may look back meanwhile, and comes back to now.
-    follower.keys(" [");
-    follower.wait("● HEALTHY");
-    follower.keys("T100%\r ");
-    follower.wait("DEGRADED");
-    send(members[1], Signal::CONT);
-    follower.wait("● HEALTHY");
-    let mut second = Pty::with_env(120, 40, &["lab", "--load", "none", "--members", "1"], &env);
-    second.wait("HEALTHY");
-    let several = etcdtop(&["lab", "--follow"]).env("TMPDIR", temp.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&several.stderr).into_owned();
-    assert!(said.contains("2 labs") && said.contains(&format!("process {}", lab.pid())), "{said}");
-    second.keys("q");
-    assert!(second.exit().success());
-    lab.keys("q");
-    assert!(lab.exit().success());
-    follower.wait("nothing more comes");
-    follower.keys("q");
-    assert!(follower.exit().success());
+fn a_copy_without_names_hides_no_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let whole = std::fs::read(STORED).unwrap();
+    let (cut, damaged) = (path("cut"), path("damaged"));
+    std::fs::write(&cut, &whole[..whole.len() - 20_000]).unwrap();
+    let mut bytes = whole.clone();
+    bytes[whole.len() / 5] ^= 0x40;
+    std::fs::write(&damaged, &bytes).unwrap();
+    for (file, ends, lost) in [
+        (STORED, true, None),
+        (cut.as_str(), false, Some("it was cut there")),
+        (&damaged, true, Some("are damaged")),
+    ] {
+        let to = path("copy");
+        let (code, said) = ended(etcdtop(&["replay", file, "--anonymise", &to]).spawn().unwrap());
+        assert_eq!(code, Some(0), "{said}");
+        let (source, copy) = (Tape::open(file.as_ref()).unwrap(), Tape::open(to.as_ref()).unwrap());
+        assert_eq!((copy.ended(), source.ended()), (ends, ends), "{file}");
+        assert_eq!(views(&copy).len(), views(&source).len());
+        let mut cursor = Cursor::default();
+        let entries = std::iter::from_fn(|| cursor.next(&copy));
+        assert_eq!(entries.filter(|(_, e)| *e == Entry::End).count(), usize::from(ends), "{file}");
+        let summary = etcdtop(&["replay", &to, "--summary"]).output().unwrap();
+        let text = String::from_utf8(summary.stdout).unwrap();
+        assert_eq!(text.contains("## What is missing"), lost.is_some(), "{text}");
+        assert!(lost.is_none_or(|lost| text.contains(lost) && said.contains(lost)), "{text} {said}");
+        std::fs::remove_file(to).unwrap();
+    }
+}
+
+/// Who mistypes an endpoint can use the name of the file once more.
+#[test]
+fn a_recording_that_came_to_nothing_does_not_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.etcdtop");
+    let name = file.to_str().unwrap();
+    let nowhere = ["--discovery-srv", "nowhere.invalid"];
+    for _ in 0..2 {
+        let (code, said) = ended(etcdtop(&[&["record", name][..], &nowhere].concat()).spawn().unwrap());
+        assert!(code != Some(0) && said.contains("nowhere.invalid") && !file.exists(), "{code:?} {said}");
+    }
+    let mut p = Pty::etcdtop(120, 40, &[&["--record", name][..], &nowhere].concat());
+    assert!(!p.exit().success());
+    assert!(!file.exists(), "{}", p.screen());
+    // One that cannot be made is known before anything is asked.
+    std::fs::write(&file, "there").unwrap();
+    let (code, said) = ended(etcdtop(&[&["record", name][..], &nowhere].concat()).spawn().unwrap());
+    assert!(code == Some(2) && said.contains("not overwritten"), "{code:?} {said}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"there");
 }
 
 /// A disk that is full ends the recording, and nothing else; what was recorded until then is whole.
@@ -322,7 +339,7 @@ fn screens(state: &mut State) -> Vec<Buffer> {
     let (replay, toast) = (state.replay.take(), state.toast.take());
     let mut shown = Vec::new();
     state.size = (120, 40);
-    for key in ["3", "4", "5", "7", "8", "9", "1"] {
+    for key in ["2", "3", "4", "5", "6", "7", "8", "9", "1"] {
         update(state, Msg::Key(Key::parse(key).unwrap()));
         let mut buffer = Buffer::empty(Rect::new(0, 0, 120, 40));
         ui::draw(state, buffer.area, &mut buffer);

@@ -14,7 +14,7 @@ use crate::app::{Effect, Keymap, Msg, State, update};
 use crate::config::ThemeName;
 use crate::model::ClusterView;
 use crate::recording::writer::Encoder;
-use crate::recording::{Cursor, Entry, Player, Tape};
+use crate::recording::{Cursor, Did, Entry, Player, Tape};
 use crate::testing::{noon, story};
 
 fn blank() -> State {
@@ -48,9 +48,20 @@ fn live(state: &mut State, at: Timestamp, entry: Entry) {
         Entry::Journal(past) => drop(update(state, Msg::Journal(past))),
         Entry::Listed(l, p) => drop(update(state, Msg::Shelf(crate::app::shelf::News::Listed(l, p)))),
         // By keys.
-        Entry::Did(crate::recording::Did::Stop) => press(state, "x"),
-        Entry::Did(crate::recording::Did::Pace(_)) => press(state, "- -"),
-        _ => {}
+        Entry::Did(Did::Stop) => press(state, "x"),
+        Entry::Did(Did::Pace(_)) => press(state, "- -"),
+        Entry::Did(Did::Compare) => press(state, "H"),
+        Entry::Did(Did::Verify(path)) => {
+            press(state, "6 v 1");
+            assert_eq!(state.shelf.verifying.as_ref().map(|(path, _)| path), Some(&path));
+        }
+        Entry::Verified(path, damages) => {
+            drop(update(state, Msg::Shelf(crate::app::shelf::News::Verified(path, damages))));
+        }
+        Entry::Compared(outcome) => drop(update(state, Msg::Compared(outcome))),
+        Entry::Coach(view) => drop(update(state, Msg::Coach(Some(view)))),
+        // What it is of, and its end.
+        Entry::Meta(_) | Entry::End => {}
     }
     state.toast = None;
 }
@@ -61,7 +72,7 @@ fn screens(state: &mut State) -> Vec<ratatui::buffer::Buffer> {
     let mut shown = Vec::new();
     for (width, height) in [(80, 24), (140, 45)] {
         state.size = (width, height);
-        for keys in ["2", "3", "4", "5", "6", "7", "8", "1"] {
+        for keys in ["2", "3", "4", "5", "6", "7", "8", "9", "1"] {
             press(state, keys);
             shown.push(buffer(state, width, height));
         }
@@ -93,13 +104,14 @@ fn a_replay_shows_cell_by_cell_what_was_seen() {
     let tape = tape();
     let (mut seen, mut replayed, mut cursor) = (blank(), opened(&tape), Cursor::default());
     for (i, (at, entry)) in story().into_iter().enumerate() {
+        let seldom = !matches!(entry, Entry::View(_));
         live(&mut seen, at, entry);
         let (record, entry) = cursor.next(&tape).unwrap();
         update(&mut replayed, Msg::Replay(News::Entry(record.at, Box::new(entry))));
         // A recording tells of moments at which something happened.
         update(&mut seen, Msg::Tick(record.at));
         update(&mut replayed, Msg::Replay(News::Time(record.from_start, record.at)));
-        if i % 9 == 0 || (30..50).contains(&i) {
+        if seldom || i % 9 == 0 || (30..50).contains(&i) {
             assert!(
                 screens(&mut seen) == screens(&mut replayed),
                 "after entry {i}:\n{}\n{}",
@@ -223,6 +235,9 @@ fn keys_move_it() {
         ("T 5 0 % enter", Some(90)),
         ("T 0 8 : 0 1 : 3 0 enter", Some(90)),
         ("T 1 0 0 % enter", Some(181)),
+        // Longer than any time that can be counted.
+        ("T + 1 8 4 4 6 7 4 4 0 7 3 7 0 9 5 5 1 6 1 5 enter", Some(181)),
+        ("T - 1 8 4 4 6 7 4 4 0 7 3 7 0 9 5 5 1 6 1 5 enter", Some(0)),
         // The recording has no such moment; what cannot be read; nothing.
         ("T 0 7 : 5 9 enter", None),
         ("T n o o n enter", None),
