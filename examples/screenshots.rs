@@ -215,6 +215,9 @@ fn think(seconds: u64) {
 
 /// The incident that comes with etcdtop: NOSPACE, the wrong move, and the way out.
 fn incident(file: &str) -> Result<()> {
+    // A pseudo terminal begins at home.
+    let file = std::path::absolute(file)?;
+    let file = file.to_str().ok_or("the file's name is no text")?;
     let mut s = Session::start(120, 40, &["lab", "nospace-returns", "--record", file])?;
     s.wait("hint (3)", 60)?;
     think(8);
@@ -228,15 +231,15 @@ fn incident(file: &str) -> Result<()> {
         s.wait("take the alarm back by hand", 5)?;
         think(1);
         s.keys("\r")?;
-        s.wait("the next put raised it again", 20)?;
-        think(6);
+        s.wait("the alarm was taken back while", 20)?;
+        think(8);
     }
     s.keys("H")?;
     think(6);
     s.keys("R")?;
     s.wait("[ Run it ]", 10)?;
     think(3);
-    for keys in ["\t\t", "lab", "\t\t", "\r"] {
+    for keys in ["\t\t", "lab", "\t", "\r"] {
         s.keys(keys)?;
         std::thread::sleep(Duration::from_millis(400));
     }

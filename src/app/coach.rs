@@ -104,6 +104,9 @@ pub(super) fn on_news(state: &mut State, says: Option<Box<CoachView>>) {
     state.coach = says;
 }
 
+/// Changes that can have come at once.
+const NEWEST: usize = 12;
+
 /// What changed for the timeline, and whether it is said at the bottom, too.
 fn told(before: Option<&CoachView>, now: &CoachView, clock: Timestamp) -> Vec<(Severity, String, bool)> {
     let same = before.filter(|b| b.scenario == now.scenario);
@@ -112,6 +115,15 @@ fn told(before: Option<&CoachView>, now: &CoachView, clock: Timestamp) -> Vec<(S
     if turn && same.is_none_or(|b| b.step != now.step || !matches!(b.stand, Stand::Runs)) {
         let line = format!("lab: step {} of {}: {}", now.step, now.of, now.task);
         told.push((Severity::Note, line, now.step > 1));
+    }
+    // What was done, and what was wrong with it: a recording tells it in its timeline, too.
+    let before = same.map_or(&[][..], |b| b.changed.as_slice());
+    let fresh = now.changed.iter().rev().take(NEWEST).rev().filter(|c| !before.contains(c));
+    for change in fresh.filter(|c| ["you: ", "refused: "].iter().any(|mark| c.line.starts_with(mark))) {
+        told.push((Severity::Note, format!("lab: {}", change.line), false));
+    }
+    for mistake in now.mistakes.iter().filter(|m| same.is_none_or(|b| !b.mistakes.contains(m))) {
+        told.push((Severity::Warning, format!("lab: mistake: {mistake}"), true));
     }
     if same.is_none_or(|b| b.stand != now.stand) {
         let took = elapsed(now, clock).map_or_else(String::new, |t| format!(" in {}", age(t)));

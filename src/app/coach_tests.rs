@@ -7,6 +7,7 @@ use crate::app::state::{Access, Look, Screen};
 use crate::app::update::next_deadline;
 use crate::app::{Keymap, Msg, update};
 use crate::config::ThemeName;
+use crate::model::coach::Change;
 use crate::testing::{coached, healthy, noon, solved};
 
 fn state(coach: Option<CoachView>) -> State {
@@ -104,7 +105,11 @@ fn the_timeline_tells_steps_and_the_end_once() {
     feed(CoachView { score: 95, ..coached() });
     let second = CoachView { step: 2, task: "Bring it back.".into(), ..coached() };
     feed(second.clone());
-    feed(second);
+    let mut acted = second.clone();
+    acted.changed.push(Change { at: noon(), line: "you: start m2 again".into() });
+    acted.changed.push(Change { at: noon(), line: "m2 ok (was hung)".into() });
+    feed(acted.clone());
+    feed(acted);
     feed(solved());
     feed(solved());
     let lines: Vec<_> = s.timeline.iter().map(|e| e.line.as_str()).collect();
@@ -113,6 +118,8 @@ fn the_timeline_tells_steps_and_the_end_once() {
         [
             "lab: step 1 of 3: Find the member that accepts connections and answers nothing, and select it.",
             "lab: step 2 of 3: Bring it back.",
+            "lab: you: start m2 again",
+            "lab: mistake: m3 was restarted, which was well: the cluster stood without quorum for 2 s",
             "lab: solved in 4 min, 85 points"
         ]
     );
