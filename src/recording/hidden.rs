@@ -241,7 +241,7 @@ impl Hidden {
         if let Entry::Meta(meta) = entry {
             let kept = Meta {
                 etcdtop: meta.etcdtop.clone(),
-                name: "cluster".into(),
+                name: "cluster-name".into(),
                 read_only: meta.read_only.as_ref().map(|_| "read-only".into()),
                 lab: meta.lab,
                 interval_ms: meta.interval_ms,

@@ -21,5 +21,6 @@ mod ops;
 mod replay;
 mod scrape;
 mod shelf;
+mod shipped;
 mod snapshot;
 mod support;
