@@ -23,7 +23,7 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
             replay::show(&settings, Some(&folder.join(IN_LAB)), true, trail)
         }
         [] => Err(eyre!(
-            "no lab of yours runs that can be followed: begin one with etcdtop lab in another terminal"
+            "no lab of yours runs that can be followed: begin one with etcdtop lab in another terminal; one that runs with --no-dashboard records nothing, its endpoints are watched with etcdtop --endpoints"
         )),
         several => {
             let named = several.iter().map(|(pid, folder)| {

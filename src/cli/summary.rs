@@ -38,6 +38,8 @@ struct Summary {
     members: Vec<MemberSummary>,
     /// How long the cluster was in each state, the longest first.
     verdicts: Vec<VerdictSummary>,
+    /// Before the first answer, behind the last one, and in gaps.
+    seconds_unknown: f64,
     events: Vec<EventSummary>,
     operations: Vec<OperationSummary>,
     findings_at_the_end: Vec<FindingSummary>,
@@ -165,7 +167,7 @@ fn summary(tape: &Tape) -> Summary {
         .map(|(verdict, time)| VerdictSummary {
             verdict: *verdict,
             seconds: time.as_secs_f64(),
-            share: time.as_secs_f64() / known.as_secs_f64().max(1e-9),
+            share: time.as_secs_f64() / tape.length().as_secs_f64().max(1e-9),
         })
         .collect();
     verdicts.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
@@ -182,6 +184,7 @@ fn summary(tape: &Tape) -> Summary {
         views: watched.views,
         members: by_name(watched.members),
         verdicts,
+        seconds_unknown: tape.length().saturating_sub(known).as_secs_f64(),
         events: watched
             .marks
             .iter()
@@ -284,7 +287,7 @@ fn size(bytes: Option<Bytes>) -> String {
 }
 
 fn markdown(s: &Summary) -> String {
-    let time = |seconds: f64| span(Duration::from_secs_f64(seconds.max(0.0)));
+    let time = |seconds: f64| span(Duration::from_secs_f64(seconds.max(0.0).round()));
     let id = s.cluster_id.map_or_else(|| "unknown".into(), |id| id.to_string());
     let lab = if s.lab { ", a lab" } else { "" };
     let mut out = format!("# What happened in {}\n\n", cell(&s.name));
@@ -305,6 +308,10 @@ fn markdown(s: &Summary) -> String {
     out += "\n## How the cluster was\n\n| verdict | for | share |\n|---|---:|---:|\n";
     for v in &s.verdicts {
         out += &format!("| {} | {} | {} |\n", v.verdict.word(), time(v.seconds), percent(v.share));
+    }
+    if s.seconds_unknown >= 0.5 {
+        let share = percent(s.seconds_unknown / s.seconds.max(1e-9));
+        out += &format!("| not known | {} | {share} |\n", time(s.seconds_unknown));
     }
     out += "\n## Events, in UTC\n\n| when | | what |\n|---|---|---|\n";
     for e in &s.events {

@@ -368,7 +368,8 @@ impl Coach {
     }
 
     fn debrief(&self) -> Vec<String> {
-        let took = self.elapsed().map_or_else(String::new, |t| {
+        let solved = self.stand == Stand::Solved;
+        let took = self.elapsed().filter(|_| solved).map_or_else(String::new, |t| {
             format!(
                 "It took {}; somebody who knows the answer takes about {}.",
                 span(t),

@@ -223,7 +223,10 @@ impl<'a> Seen<'a> {
             .members
             .iter()
             .filter(|m| m.listed && !m.state.serves())
-            .map(|m| format!("{} is {}", m.label(), m.state.shown()))
+            .map(|m| match m.state {
+                MemberState::NoLeader => format!("{} has no leader", m.label()),
+                state => format!("{} is {}", m.label(), state.shown()),
+            })
             .collect();
         Err(if let Some(outage) = self.now.outage() {
             outage.to_string()

@@ -41,9 +41,14 @@ pub struct PageEvent {
     pub told: bool,
 }
 
-/// Pages come and go with every commit: what is less than this says nothing.
+/// Pages come and go with every commit: what is less than this says nothing of a file of this size.
+#[must_use]
+pub fn least(size: Bytes) -> Bytes {
+    Bytes((size.0 / 200).max(128 << 10))
+}
+
 fn noise(size: Bytes) -> i128 {
-    i128::from((size.0 / 200).max(128 << 10))
+    i128::from(least(size).0)
 }
 
 /// The lowest or highest that was in use since the last turn.

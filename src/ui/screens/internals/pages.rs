@@ -152,7 +152,9 @@ fn told(state: &State, m: &MemberView) -> Vec<(Vec<String>, Tone)> {
     }
     told.extend(events.iter().rev().map(|event| line(state, event)));
     if told.is_empty() {
-        told.push((vec!["no change seen yet".into()], Tone::Plain));
+        let least = m.status.as_ref().and_then(|s| s.db_size).map(pages::least);
+        let above = least.map_or_else(String::new, |least| format!(" above {least}"));
+        told.push((vec![format!("no change{above} seen yet"), "no change yet".into()], Tone::Plain));
     }
     told
 }

@@ -6,10 +6,10 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::app::{ActionId, State};
-use crate::model::Revision;
 use crate::model::coach::WatcherView;
 use crate::model::revisions::{RevisionLine, Zone, shown};
 use crate::model::units::{age, grouped};
+use crate::model::{Outage, Revision};
 use crate::ui::canvas::{Canvas, below, row, width, wrap};
 use crate::ui::theme::Theme;
 use crate::ui::widgets::header::rounded;
@@ -60,7 +60,8 @@ fn cell(share: f64, columns: u16) -> u16 {
 /// 1, the floor and the head above their places; what has no room is left out whole.
 fn numbers(state: &State, canvas: &mut Canvas<'_>, area: Rect, line: RevisionLine) {
     let theme = canvas.theme;
-    let rate = state.history.revision_rate().filter(|r| *r >= 0.5);
+    // The mean of a minute: of what takes no writes it would say that it does.
+    let rate = state.history.revision_rate().filter(|r| *r >= 0.5 && state.verdict.kind.takes_writes());
     let rate = rate.map_or_else(String::new, |r| format!(" +{}/s", rounded(r)));
     let head = format!("head {}{rate}", shown(line.head));
     let end = cell(line.head_share(), area.width) + 1;
@@ -119,6 +120,13 @@ fn sentences(state: &State, line: RevisionLine, columns: u16, theme: &Theme) -> 
     let mut say = |text: String, style: Style| {
         said.extend(wrap(&text, columns.saturating_sub(3)).into_iter().map(|l| (l, style)));
     };
+    if state.view.outage() == Some(Outage::Unreachable) {
+        let last = state.view.members.iter().filter_map(|m| m.status_at).max();
+        let when = last.map_or_else(String::new, |at| {
+            format!(" as of {}", at.to_zoned(state.zone.clone()).strftime("%H:%M:%S"))
+        });
+        say(format!("nobody answers now: what follows is{when}"), theme.warning);
+    }
     let r = state.mark.unwrap_or(line.head);
     let zone = line.zone(r);
     let style = if zone == Zone::Gone { theme.warning } else { theme.text };
