@@ -186,7 +186,7 @@ fn nothing_changes_on_screen_while_nothing_happens() {
         text(&mut s, 120, 40).lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
     };
     let first = quiet(25);
-    assert!(first.iter().any(|l| l.contains("no change seen yet")), "{first:#?}");
+    assert!(first.iter().any(|l| l.contains("no change above 6.6 MiB seen yet")), "{first:#?}");
     for seconds in [26, 31, 40, 55] {
         assert_eq!(quiet(seconds), first, "{seconds}");
     }

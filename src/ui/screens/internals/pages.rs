@@ -154,7 +154,7 @@ fn told(state: &State, m: &MemberView) -> Vec<(Vec<String>, Tone)> {
     if told.is_empty() {
         let least = m.status.as_ref().and_then(|s| s.db_size).map(pages::least);
         let above = least.map_or_else(String::new, |least| format!(" above {least}"));
-        told.push((vec![format!("no change{above} seen yet"), "no change yet".into()], Tone::Plain));
+        told.push((vec![format!("no change{above} seen yet"), format!("nothing{above} yet")], Tone::Plain));
     }
     told
 }
