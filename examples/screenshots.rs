@@ -284,6 +284,9 @@ fn main() -> Result<()> {
         return incident(&std::env::args().nth(2).ok_or("which file?")?);
     }
     let folder = PathBuf::from(first);
+    if std::env::args().nth(2).is_some_and(|only| only == "lab") {
+        return lab(&folder);
+    }
     std::fs::create_dir_all(&folder)?;
 
     // A healthy cluster for a while, so that there is a history to look at.
