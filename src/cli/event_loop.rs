@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::connect::poll_options;
 use super::dashboard::Opening;
+use super::display::{Display, drain};
 use super::exit::Exit;
 use super::operations::Runner;
 use super::record::Tee;
@@ -29,11 +30,7 @@ use crate::model::hashes::Comparison;
 use crate::ops::Plan;
 use crate::poll::compare::compare;
 use crate::poll::{self, Poll};
-use crate::term::{self, Depth, Guard, Input, Painter, Signal, Signals};
-use crate::ui;
-
-/// Two frames are at least so far apart, unless a key was pressed.
-pub(super) const FRAME: Duration = Duration::from_millis(33);
+use crate::term::{self, Depth, Guard, Input, Signal, Signals};
 
 /// How often it is looked whether another etcdtop wrote to the journal.
 const JOURNAL_EVERY: Duration = Duration::from_secs(3);
@@ -41,14 +38,10 @@ const JOURNAL_EVERY: Duration = Duration::from_secs(3);
 /// How often the folder of snapshots is listed while its view is not open.
 const FOLDER_EVERY: Duration = Duration::from_secs(60);
 
-/// Nobody types so many keys between two turns of the loop: more are a paste that the terminal did not mark.
-pub(super) const BURST: usize = 3;
-
 /// What the loop turns around.
 pub(super) struct Loop<'a> {
     pub(super) state: State,
-    painter: Painter,
-    guard: &'a Guard,
+    display: Display<'a>,
     poll: Option<Poll>,
     dialer: Option<Dialer>,
     pub(super) runner: Runner,
@@ -61,10 +54,6 @@ pub(super) struct Loop<'a> {
     journal_read: Instant,
     /// When the folder of snapshots was listed last.
     folder_read: Instant,
-    /// When the last frame was drawn.
-    drawn: Instant,
-    /// When the next one is due, if something changed.
-    due: Option<Instant>,
 }
 
 impl<'a> Loop<'a> {
@@ -76,12 +65,11 @@ impl<'a> Loop<'a> {
         tee: Tee,
         session: Option<&'a Session>,
     ) -> Self {
-        state.size = Guard::size();
+        let display = Display::new(guard, depth, &mut state);
         let shelf = Shelf::new(state.changes.snapshots.clone());
         Self {
             state,
-            painter: Painter::new(depth),
-            guard,
+            display,
             poll: None,
             dialer: None,
             runner,
@@ -92,15 +80,13 @@ impl<'a> Loop<'a> {
             session,
             journal_read: Instant::now(),
             folder_read: Instant::now(),
-            drawn: Instant::now(),
-            due: None,
         }
     }
 
     pub(super) async fn run(&mut self, opening: Opening, signals: &mut Signals) -> Result<Exit> {
         let this = self;
         // The first frame, before anything is connected.
-        this.draw()?;
+        this.display.draw(&mut this.state)?;
         let mut input = Input::default();
         let mut discovery = None;
         let mut views = match opening {
@@ -120,27 +106,21 @@ impl<'a> Loop<'a> {
                     Signal::End(number) => return Ok(Exit::Signal(number)),
                     // As the key: an operation must not stand still with us.
                     Signal::Suspend if this.runner.runs() => {}
-                    Signal::Suspend => this.suspend()?,
-                    Signal::Continue => {
-                        this.retake()?;
-                    }
+                    Signal::Suspend => this.display.suspend(&mut this.state)?,
+                    Signal::Continue => this.display.retake(&mut this.state)?,
                 },
                 msg = input.next() => match msg {
                     None => return Ok(Exit::Signal(1)), // the terminal is gone, as with SIGHUP
                     Some(first) => {
-                        // What is ready is taken whole, then drawn once: a held key must not queue up frames.
-                        let mut ready = vec![first];
-                        while let Some(next) = input.ready().await {
-                            ready.push(next);
-                        }
+                        let (ready, burst) = drain(first, &mut input).await;
                         this.take(Msg::Tick(Timestamp::now()))?;
-                        this.state.burst = ready.iter().filter(|m| matches!(m, Msg::Key(_))).count() > BURST;
+                        this.state.burst = burst;
                         for msg in ready {
                             if let Some(exit) = this.take(msg)? {
                                 return Ok(exit);
                             }
                         }
-                        this.draw()?;
+                        this.display.draw(&mut this.state)?;
                     }
                 },
                 found = async { discovery.as_mut().ok_or(())?.await.map_err(|_| ()) }, if discovery.is_some() => {
@@ -155,15 +135,15 @@ impl<'a> Loop<'a> {
                     if let Some(exit) = this.take(msg)? {
                         return Ok(exit);
                     }
-                    this.due.get_or_insert(this.drawn + FRAME);
+                    this.display.changed();
                 }
                 msg = this.shelf.next() => {
                     this.take(msg)?;
-                    this.due.get_or_insert(this.drawn + FRAME);
+                    this.display.changed();
                 }
                 msg = this.tee.next(&this.state) => {
                     this.take(msg)?;
-                    this.due.get_or_insert(this.drawn + FRAME);
+                    this.display.changed();
                 }
                 outcome = async { this.comparing.as_mut().ok_or(())?.await.map_err(|_| ()) }, if this.comparing.is_some() => {
                     this.comparing = None;
@@ -172,11 +152,11 @@ impl<'a> Loop<'a> {
                         session.compared(comparison.clone());
                     }
                     this.take(Msg::Compared(outcome))?;
-                    this.due.get_or_insert(this.drawn + FRAME);
+                    this.display.changed();
                 }
                 coach = next_of(&mut this.coach) => {
                     this.take(Msg::Coach(Some(Box::new(coach))))?;
-                    this.due.get_or_insert(this.drawn + FRAME);
+                    this.display.changed();
                 }
                 changed = views.changed(), if polling => {
                     if changed.is_err() {
@@ -186,13 +166,13 @@ impl<'a> Loop<'a> {
                         let view = Arc::clone(&views.borrow_and_update());
                         this.take_view(view)?;
                     }
-                    this.due.get_or_insert(this.drawn + FRAME);
+                    this.display.changed();
                 }
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                    if this.due.is_none() {
+                    if this.display.due().is_none() {
                         this.take(Msg::Tick(Timestamp::now()))?;
                     }
-                    this.draw()?;
+                    this.display.draw(&mut this.state)?;
                 }
             }
         }
@@ -263,46 +243,12 @@ impl<'a> Loop<'a> {
 
     /// The next moment at which something has to be drawn without anybody doing anything.
     fn deadline(&self) -> Option<Instant> {
-        if self.due.is_some() {
-            return self.due;
+        if let Some(due) = self.display.due() {
+            return Some(due);
         }
         let at = next_deadline(&self.state)?;
         let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
         Some(Instant::now() + wait)
-    }
-
-    fn draw(&mut self) -> Result<()> {
-        let (width, height) = self.state.size;
-        self.state.keep_scroll(ui::most_scroll(&self.state));
-        let mut frame = Painter::blank(width, height);
-        ui::draw(&self.state, frame.area, &mut frame);
-        self.painter.paint(frame)?;
-        self.drawn = Instant::now();
-        self.due = None;
-        Ok(())
-    }
-
-    fn redraw_all(&mut self) {
-        self.state.size = Guard::size();
-        self.painter.forget();
-        self.due = Some(Instant::now());
-    }
-
-    fn suspend(&mut self) -> Result<()> {
-        self.guard.release();
-        term::signals::stop_job()?;
-        // Stopped here until SIGCONT.
-        self.retake()
-    }
-
-    /// Takes the terminal again and draws everything.
-    fn retake(&mut self) -> Result<()> {
-        self.guard.retake()?;
-        if self.state.mouse {
-            self.guard.set_mouse(true)?;
-        }
-        self.redraw_all();
-        Ok(())
     }
 
     /// Changes the state and does what follows from it. Some: leave.
@@ -322,9 +268,9 @@ impl<'a> Loop<'a> {
                     }
                 }
                 Effect::Copy(text) => term::clipboard::copy(&text)?,
-                Effect::SetMouse(on) => self.guard.set_mouse(on)?,
-                Effect::Redraw => self.redraw_all(),
-                Effect::Suspend => self.suspend()?,
+                Effect::SetMouse(on) => self.display.set_mouse(on)?,
+                Effect::Redraw => self.display.redraw_all(&mut self.state),
+                Effect::Suspend => self.display.suspend(&mut self.state)?,
                 Effect::Compare => self.compare(),
                 Effect::Record => self.tee.toggle(&self.state),
                 // There is nowhere to go to: this is now.

@@ -7,6 +7,7 @@ mod connect;
 mod dashboard;
 mod deck;
 mod diagnose;
+mod display;
 mod event_loop;
 mod exit;
 mod folder;
@@ -25,6 +26,7 @@ mod scenario;
 mod shelf;
 mod shell;
 mod snapshot;
+
 mod status;
 mod summary;
 mod table;

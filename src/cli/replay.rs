@@ -14,7 +14,7 @@ use super::args::Cli;
 use super::connect::settings;
 use super::dashboard::{looks, need_terminal, runtime};
 use super::deck::{Deck, Told};
-use super::event_loop::{BURST, FRAME};
+use super::display::{Display, drain};
 use super::exit::Exit;
 use super::follow::{Next, Trail};
 use super::{record, summary};
@@ -28,8 +28,7 @@ use crate::model::ClusterView;
 use crate::model::text::printable;
 use crate::recording::tape::UNENDED;
 use crate::recording::{Cursor, Entry, Hidden, Player, Tape};
-use crate::term::{self, Guard, Input, Painter, Signal, Signals};
-use crate::ui;
+use crate::term::{self, Guard, Input, Signal, Signals};
 
 /// The recording that comes with the program: a real incident.
 const SHIPPED: &[u8] = include_bytes!("../../assets/incident.etcdtop");
@@ -140,11 +139,9 @@ pub(super) fn show(
     let exit = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let guard = Guard::take()?;
-        state.size = Guard::size();
         let mut this = Loop {
+            display: Display::new(&guard, depth, &mut state),
             state,
-            painter: Painter::new(depth),
-            guard: &guard,
             tape,
             cursor: Cursor::default(),
             deck,
@@ -153,8 +150,6 @@ pub(super) fn show(
             anew: None,
             stepped: Instant::now(),
             looked: Instant::now(),
-            drawn: Instant::now(),
-            due: None,
         };
         this.run(&mut signals, notice).await
     });
@@ -163,9 +158,8 @@ pub(super) fn show(
 }
 
 struct Loop<'a> {
+    display: Display<'a>,
     state: State,
-    painter: Painter,
-    guard: &'a Guard,
     tape: Tape,
     cursor: Cursor,
     deck: Deck,
@@ -178,8 +172,6 @@ struct Loop<'a> {
     stepped: Instant,
     /// When it was looked last whether there is more.
     looked: Instant,
-    drawn: Instant,
-    due: Option<Instant>,
 }
 
 impl Loop<'_> {
@@ -196,7 +188,7 @@ impl Loop<'_> {
         if this.replay(|r| r.follows) == Some(true) {
             this.seek_end();
         }
-        this.draw()?;
+        this.display.draw(&mut this.state)?;
         loop {
             let deadline = this.deadline();
             let follows = this.replay(|r| r.follows) == Some(true);
@@ -211,19 +203,16 @@ impl Loop<'_> {
                 msg = input.next() => match msg {
                     None => return Ok(Exit::Signal(1)), // the terminal is gone, as with SIGHUP
                     Some(first) => {
-                        let mut ready = vec![first];
-                        while let Some(next) = input.ready().await {
-                            ready.push(next);
-                        }
+                        let (ready, burst) = drain(first, &mut input).await;
                         this.take(Msg::Tick(Timestamp::now()))?;
                         this.step()?;
-                        this.state.burst = ready.iter().filter(|m| matches!(m, Msg::Key(_))).count() > BURST;
+                        this.state.burst = burst;
                         for msg in ready {
                             if let Some(exit) = this.take(msg)? {
                                 return Ok(exit);
                             }
                         }
-                        this.draw()?;
+                        this.display.draw(&mut this.state)?;
                     }
                 },
                 told = this.deck.next() => {
@@ -239,7 +228,7 @@ impl Loop<'_> {
                         }
                         None => return Err(eyre!("reading the recording ended by an internal error")),
                     }
-                    this.due.get_or_insert(this.drawn + FRAME);
+                    this.display.changed();
                 }
                 () = sleep_until(this.looked + looks_every), if follows || this.trail.is_some() => {
                     this.looked = Instant::now();
@@ -252,7 +241,7 @@ impl Loop<'_> {
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     this.take(Msg::Tick(Timestamp::now()))?;
                     this.step()?;
-                    this.draw()?;
+                    this.display.draw(&mut this.state)?;
                 }
             }
         }
@@ -318,7 +307,7 @@ impl Loop<'_> {
             }
             (false, _) => {
                 if grown {
-                    self.due.get_or_insert(self.drawn + FRAME);
+                    self.display.changed();
                 }
                 return Ok(());
             }
@@ -334,7 +323,7 @@ impl Loop<'_> {
 
     fn say(&mut self, text: &str) {
         self.state.say(text, false);
-        self.due.get_or_insert(self.drawn + FRAME);
+        self.display.changed();
     }
 
     /// Looks whether the lab was begun anew, and goes on with that. Who looks at something that was before is left there until he
@@ -403,43 +392,22 @@ impl Loop<'_> {
             let into = Duration::from_nanos(u64::try_from(r.clock.subsec_nanosecond()).unwrap_or(0));
             let second = r.player.at + Duration::from_secs(1).saturating_sub(into);
             let wait = r.player.until(next.min(second).max(r.player.at))?;
-            Some((self.stepped + wait).max(self.drawn + FRAME))
+            Some((self.stepped + wait).max(self.display.earliest()))
         });
-        [self.due, toast, moves.flatten()].into_iter().flatten().min()
+        [self.display.due(), toast, moves.flatten()].into_iter().flatten().min()
     }
 
-    fn draw(&mut self) -> Result<()> {
-        let (width, height) = self.state.size;
-        self.state.keep_scroll(ui::most_scroll(&self.state));
-        let mut frame = Painter::blank(width, height);
-        ui::draw(&self.state, frame.area, &mut frame);
-        self.painter.paint(frame)?;
-        self.drawn = Instant::now();
-        self.due = None;
-        Ok(())
-    }
-
-    fn suspend(&mut self) -> Result<()> {
-        self.guard.release();
-        term::signals::stop_job()?;
-        // Stopped here until SIGCONT.
-        self.retake()
-    }
-
+    /// The terminal is ours again; the recording stood still meanwhile.
     fn retake(&mut self) -> Result<()> {
-        self.guard.retake()?;
-        if self.state.mouse {
-            self.guard.set_mouse(true)?;
-        }
-        self.redraw_all();
+        self.display.retake(&mut self.state)?;
         self.stepped = Instant::now();
         Ok(())
     }
 
-    fn redraw_all(&mut self) {
-        self.state.size = Guard::size();
-        self.painter.forget();
-        self.due = Some(Instant::now());
+    fn suspend(&mut self) -> Result<()> {
+        self.display.suspend(&mut self.state)?;
+        self.stepped = Instant::now();
+        Ok(())
     }
 
     /// Changes the state and does what follows from it. Some: leave.
@@ -448,8 +416,8 @@ impl Loop<'_> {
             match effect {
                 Effect::Seek(to) => self.deck.seek(to),
                 Effect::Copy(text) => term::clipboard::copy(&text)?,
-                Effect::SetMouse(on) => self.guard.set_mouse(on)?,
-                Effect::Redraw => self.redraw_all(),
+                Effect::SetMouse(on) => self.display.set_mouse(on)?,
+                Effect::Redraw => self.display.redraw_all(&mut self.state),
                 Effect::Suspend => self.suspend()?,
                 Effect::Quit => return Ok(Some(Exit::Done)),
                 // Of a cluster and of files: a recording has neither.

@@ -322,7 +322,7 @@ impl Host {
     }
 }
 
-/// The snapshots in the lab's folder that are of the cluster since a revision, the newest first.
+/// The snapshots in the lab's folder whose side files tell what they hold, the newest first.
 pub(super) fn kept(folder: &Path) -> Vec<super::seen::Kept> {
     let Ok(listing) = snapshot::list(&snapshots(folder)) else { return Vec::new() };
     let kept = listing.saved.iter().filter_map(|s| {
