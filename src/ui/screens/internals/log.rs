@@ -141,13 +141,18 @@ pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect, part: &[u
             canvas.text(line, x, &pad(&figure(title), *w, true, glyphs.ellipsis), style);
             x += w + 1;
         }
-        // Over the empty part of the track of who stands still.
+        // Behind the track of who stands still; over the end of what it misses only where there is no room behind.
         if let Some(old) = old {
-            let used = window.cells(status.raft_index, track);
-            let room = track.saturating_sub(used + 3);
-            let text = [old.as_str(), m.state.shown()].into_iter().find(|t| width(t) <= room);
-            if let Some(text) = text {
-                canvas.text(line, lead + used + 1, &format!(" {text} "), theme.state(m.state));
+            let used = window.cells(head, track);
+            let room = track.saturating_sub(used + 2);
+            let words = [old.as_str(), m.state.shown()];
+            let behind = words.into_iter().find(|t| width(t) <= room).map(|text| (text, used + 1));
+            let over = || {
+                let from = track.saturating_sub(width(words[1]) + 1);
+                (window.cells(status.raft_index, track) < from).then_some((words[1], from))
+            };
+            if let Some((text, at)) = behind.or_else(over) {
+                canvas.text(line, lead + at, &format!(" {text}"), theme.state(m.state));
             }
         }
     }
