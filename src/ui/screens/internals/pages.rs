@@ -56,17 +56,18 @@ pub(super) fn draw(
         }
         let style = if m.state.answers() { canvas.theme.text } else { canvas.theme.dim };
         canvas.text(line, lead + bar_width + 2, &figures(m), style);
+        let events = m.id.map(|id| pages::of_member(&state.history, id)).unwrap_or_default();
         if each == 0 {
             let x = lead + bar_width + figures_width + 4;
             let room = line.width.saturating_sub(x + 1);
-            if let Some((texts, style)) = most_telling(state, m) {
+            if let Some((texts, style)) = most_telling(state, m, &events) {
                 // The longest that fits.
                 let text = texts.iter().find(|t| width(t) <= room).or(texts.last());
                 canvas.text(line, x, text.map_or("", String::as_str), style.of(canvas));
             }
             continue;
         }
-        for (below, (texts, style)) in (y + 1..=y + each).zip(&told(state, m)) {
+        for (below, (texts, style)) in (y + 1..=y + each).zip(&told(state, m, &events)) {
             canvas.text(row(inner, below), lead, texts.first().map_or("", String::as_str), style.of(canvas));
         }
     }
@@ -123,13 +124,12 @@ fn scale(members: &[MemberView]) -> (Bytes, String) {
 const STAYS: Duration = Duration::from_secs(30);
 
 /// The one thing to tell of a member in a single row.
-fn most_telling(state: &State, m: &MemberView) -> Option<(Vec<String>, Tone)> {
+fn most_telling(state: &State, m: &MemberView, events: &[PageEvent]) -> Option<(Vec<String>, Tone)> {
     let fresh = |e: &PageEvent| state.now.duration_since(e.to).unsigned_abs() < STAYS;
     let notable = |e: &&PageEvent| matches!(e.change, PageChange::Freed | PageChange::Rewritten) && fresh(e);
-    let events = m.id.map(|id| pages::of_member(&state.history, id)).unwrap_or_default();
     match events.iter().rev().find(notable).filter(|_| m.state.answers()) {
         Some(event) => Some(line(state, event)),
-        None => told(state, m).into_iter().next(),
+        None => told(state, m, events).into_iter().next(),
     }
 }
 
@@ -144,8 +144,7 @@ fn line(state: &State, event: &PageEvent) -> (Vec<String>, Tone) {
 }
 
 /// What happened, the newest first, each in words that become shorter; of a silent member first that it is.
-fn told(state: &State, m: &MemberView) -> Vec<(Vec<String>, Tone)> {
-    let events = m.id.map(|id| pages::of_member(&state.history, id)).unwrap_or_default();
+fn told(state: &State, m: &MemberView, events: &[PageEvent]) -> Vec<(Vec<String>, Tone)> {
     let mut told = Vec::new();
     if let Some(old) = old(state, m) {
         told.push((vec![old, m.state.shown().to_owned()], Tone::Warning));
