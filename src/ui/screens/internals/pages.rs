@@ -19,7 +19,10 @@ const LEAST_BAR: u16 = 12;
 
 /// Rows below a bar that these members have something to say in.
 pub(super) fn most_lines(state: &State, part: &[usize]) -> u16 {
-    let lines = |i: &usize| told(state, &state.view.members[*i]).len();
+    let lines = |i: &usize| {
+        let m = &state.view.members[*i];
+        told(state, m, &events(state, m)).len()
+    };
     u16::try_from(part.iter().map(lines).max().unwrap_or(0).min(MOST_EVENTS)).unwrap_or(0)
 }
 
@@ -56,7 +59,7 @@ pub(super) fn draw(
         }
         let style = if m.state.answers() { canvas.theme.text } else { canvas.theme.dim };
         canvas.text(line, lead + bar_width + 2, &figures(m), style);
-        let events = m.id.map(|id| pages::of_member(&state.history, id)).unwrap_or_default();
+        let events = events(state, m);
         if each == 0 {
             let x = lead + bar_width + figures_width + 4;
             let room = line.width.saturating_sub(x + 1);
@@ -71,6 +74,11 @@ pub(super) fn draw(
             canvas.text(row(inner, below), lead, texts.first().map_or("", String::as_str), style.of(canvas));
         }
     }
+}
+
+/// What became of a member's pages, as its history tells it.
+fn events(state: &State, m: &MemberView) -> Vec<PageEvent> {
+    m.id.map(|id| pages::of_member(&state.history, id)).unwrap_or_default()
 }
 
 /// `4.8 of 12 MiB` would be shorter, and wrong as soon as the units differ.
