@@ -85,6 +85,7 @@ impl Cli {
     /// what a monitoring system calls: to that 2 is a broken cluster.
     #[must_use]
     pub fn read() -> Self {
+        let grammar = || super::shell::as_called(Self::grammar(), std::env::args_os().next().as_deref());
         let wrong = |e: clap::Error| -> ! {
             let plugin = std::env::args().any(|a| a == "health" || a == "diagnose");
             if !(plugin && e.use_stderr()) {
@@ -94,8 +95,8 @@ impl Cli {
             let _ = e.print();
             std::process::exit(Plugin::Unknown as i32)
         };
-        let mut matches = Self::grammar().try_get_matches().unwrap_or_else(|e| wrong(e));
-        Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|e| wrong(e.format(&mut Self::grammar())))
+        let mut matches = grammar().try_get_matches().unwrap_or_else(|e| wrong(e));
+        Self::from_arg_matches_mut(&mut matches).unwrap_or_else(|e| wrong(e.format(&mut grammar())))
     }
 }
 
@@ -131,8 +132,12 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
-    /// The manual page, on standard output
-    Man,
+    /// The manual page, on standard output; with --dir a page for each command, too
+    Man {
+        /// Write etcdtop.1 and a page for each command (etcdtop-snapshot-save.1) into this folder
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: Option<PathBuf>,
+    },
 }
 
 /// The `config` commands.

@@ -60,6 +60,6 @@ pub fn run(cli: &Cli) -> Result<Exit> {
         Some(Command::Lab(args)) => lab::run(cli, args),
         Some(Command::Config { command }) => config_cmd::run(cli, command),
         Some(Command::Completions { shell }) => shell::completions(*shell),
-        Some(Command::Man) => shell::man(),
+        Some(Command::Man { dir }) => shell::man(dir.as_deref()),
     }
 }
