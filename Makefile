@@ -8,7 +8,7 @@ RUST_NEEDED := 1.88
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: incident soak bench-roll help demo run build test check bench screenshots fetch rust clean
+.PHONY: deb incident soak bench-roll help demo run build test check bench screenshots fetch rust clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -65,7 +65,10 @@ screenshots: build ## screenshots/ anew, from real runs (SVG; PNG too where rsvg
 	@$(TARGET)/release/examples/screenshots screenshots
 	@if command -v rsvg-convert >/dev/null; then for f in screenshots/*.svg; do rsvg-convert "$$f" -o "$${f%.svg}.png"; done; fi
 
-fetch: ## protoc, etcd 3.4 to 3.7 and the evaluator of the mixin into the cache
+deb: build ## a Debian package of the release program, in target/
+	@scripts/build-deb --binary $(TARGET)/release/etcdtop $(TARGET)
+
+fetch: ## protoc, etcd 3.4 to 3.7 and what the tests check alerts, manifests and manual pages with, into the cache
 	@scripts/fetch-tools all
 
 rust:

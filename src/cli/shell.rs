@@ -255,10 +255,9 @@ mod tests {
 
     #[test]
     fn only_the_plugin_is_called_so() {
-        for (program, usage) in [
-            ("/usr/bin/etcdtop", "Usage: etcdtop"),
-            ("/opt/bin/kubectl-etcdtop", "Usage: kubectl etcdtop"),
-        ] {
+        for (program, usage) in
+            [("/usr/bin/etcdtop", "Usage: etcdtop"), ("/opt/bin/kubectl-etcdtop", "Usage: kubectl etcdtop")]
+        {
             let called = as_called(Cli::grammar(), Some(OsStr::new(program)));
             let refused = called.try_get_matches_from(["etcdtop", "--help"]).unwrap_err();
             assert!(refused.to_string().contains(usage), "{program}: {refused}");

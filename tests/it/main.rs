@@ -18,6 +18,7 @@ mod matrix;
 mod mixin;
 mod operating;
 mod ops;
+mod packaging;
 mod replay;
 mod scrape;
 mod shelf;
