@@ -7,15 +7,16 @@
 # kubeadm's keys are readable to root alone, hence --user there; the image's own user is 65532.
 
 FROM rust:1-slim-bookworm AS build
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 RUN apt-get update \
  && apt-get install -y --no-install-recommends protobuf-compiler libprotobuf-dev ca-certificates \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-# Static with glibc, not with musl: it is the libc that every test of etcdtop runs with, its allocator is the faster one with
-# threads, and the target is the host's own on every architecture. What is said against it, that names are resolved by plugins
-# loaded at run time, is over since glibc 2.34: files and DNS are built in. --target keeps the flag away from build scripts and
-# procedural macros, which cannot be static.
+# Static with glibc, not with musl: it is the libc that every test of etcdtop runs with, and the target is the host's own on every
+# architecture, with no further compiler. What is said against it, that names are resolved by plugins loaded at run time, is over
+# since glibc 2.34: files and DNS are built in. --target keeps the flag away from build scripts and procedural macros, which
+# cannot be static.
 RUN target=$(rustc -vV | sed -n 's/^host: //p') \
  && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --bin etcdtop --target "$target" \
  && install -D -m 0755 "target/$target/release/etcdtop" /image/usr/bin/etcdtop \
