@@ -13,7 +13,7 @@ use etcdtop::etcd::Dialer;
 use etcdtop::lab::{Cluster, Spec};
 use etcdtop::model::{Bytes, ClusterView};
 use etcdtop::ops::journal::{End, Journal};
-use etcdtop::ops::plan::Request;
+use etcdtop::ops::plan::{Request, Roll};
 use etcdtop::ops::planner::{self, Situation};
 use etcdtop::ops::world::Live;
 use etcdtop::ops::{Engine, Limits, OpEvent, Progress};
@@ -191,8 +191,9 @@ async fn ours(cluster: &Cluster, poll: &Poll, move_leader: bool) -> Result<Measu
         place: None,
         busy: None,
         proof_key: "k",
+        terms: None,
     };
-    let request = Request::Defragment { members: Vec::new(), move_leader, rule: None };
+    let request = Request::Defragment(Roll { move_leader, ..Roll::default() });
     let plan = planner::plan(&request, situation)?;
     let id = plan.cluster;
     let confirmed = confirm(plan, &Mode::ReadWrite, "bench")?;

@@ -14,6 +14,7 @@ use crate::model::{
     RaftIndex, Revision, Role, Term,
 };
 use crate::ops::journal::{End, Figures, StepEnd};
+use crate::ops::plan::Roll;
 use crate::ops::planner::{self, Situation};
 use crate::ops::standing::Operation;
 use crate::ops::{OpEvent, Plan, Progress, Request};
@@ -305,8 +306,13 @@ fn second(s: u64) -> ClusterView {
     view
 }
 
+/// A rolling defragmentation of three members that begins now.
+pub(crate) fn rolling() -> Operation {
+    Operation::new(roll(&healthy(3)), noon())
+}
+
 fn roll(view: &ClusterView) -> Plan {
-    let request = Request::Defragment { members: Vec::new(), move_leader: false, rule: None };
+    let request = Request::Defragment(Roll::default());
     let (rates, place) = (BTreeMap::new(), Ok(Place { free: Bytes(9 << 30) }));
     let situation = Situation {
         view,
@@ -317,6 +323,7 @@ fn roll(view: &ClusterView) -> Plan {
         place: Some(&place),
         busy: None,
         proof_key: "etcdtop/proof",
+        terms: None,
     };
     planner::plan(&request, situation).unwrap()
 }

@@ -11,7 +11,7 @@ use tui_input::{Input, InputRequest};
 use super::key::{Key, KeyCode};
 use crate::model::{ClusterView, MemberId, MemberView};
 use crate::ops::plan::{Action, Keep, Plan, PlanId, Request, Verify};
-use crate::ops::planner::{self, Situation};
+use crate::ops::planner::{self, NoPlan, Situation};
 use crate::snapshot::Place;
 
 /// Where the keys go.
@@ -103,7 +103,7 @@ impl Dialog {
             }
             _ => None,
         };
-        let plan = make(&request, &frozen, false)?;
+        let plan = make(&request, &frozen, false).map_err(|e| e.to_string())?;
         Ok(Self {
             request,
             plan,
@@ -126,10 +126,10 @@ impl Dialog {
         if matches!(self.request, Request::Snapshot { .. }) {
             fields.extend([Focus::Source, Focus::Verify]);
         }
-        if matches!(self.request, Request::Defragment { .. }) {
+        if matches!(self.request, Request::Defragment(_)) {
             fields.push(Focus::MoveLeader);
         }
-        if matches!(self.request, Request::Defragment { .. } | Request::Compact(_)) {
+        if matches!(self.request, Request::Defragment(_) | Request::Compact(_)) {
             fields.push(Focus::SnapshotFirst);
         }
         if self.asks_for().is_some() {
@@ -232,7 +232,7 @@ impl Dialog {
 
     fn toggle(&mut self) -> bool {
         match (self.focus, &mut self.request) {
-            (Focus::MoveLeader, Request::Defragment { move_leader, .. }) => *move_leader = !*move_leader,
+            (Focus::MoveLeader, Request::Defragment(roll)) => roll.move_leader = !roll.move_leader,
             (Focus::SnapshotFirst, _) => self.snapshot_first = !self.snapshot_first,
             (Focus::Verify, Request::Snapshot { verify, .. }) => {
                 *verify = if *verify == Verify::Full { Verify::Fast } else { Verify::Full };
@@ -311,7 +311,7 @@ impl Dialog {
     }
 }
 
-fn make(request: &Request, frozen: &Frozen, snapshot_first: bool) -> Result<Plan, String> {
+fn make(request: &Request, frozen: &Frozen, snapshot_first: bool) -> Result<Plan, NoPlan> {
     let plan = planner::plan(
         request,
         Situation {
@@ -323,6 +323,7 @@ fn make(request: &Request, frozen: &Frozen, snapshot_first: bool) -> Result<Plan
             place: frozen.place.as_ref(),
             busy: frozen.busy.as_deref(),
             proof_key: &frozen.proof_key,
+            terms: None,
         },
     )?;
     let mut plan = Plan { continues: frozen.continues.clone(), ..plan };

@@ -11,7 +11,7 @@ use crate::model::{Role, Severity};
 use crate::ops::OpEvent;
 use crate::ops::journal::End;
 use crate::ops::past::History;
-use crate::ops::plan::{Keep, Request, Verify};
+use crate::ops::plan::{Keep, Request, Roll, Verify};
 pub use crate::ops::standing::{Operation, Standing};
 
 /// What the dashboard knows about changing the cluster.
@@ -53,9 +53,9 @@ pub(super) fn open(state: &mut State, id: ActionId) {
             Err("a learner takes no defragmentation")
         }
         ActionId::Defragment => selected.and_then(|m| m.id).map_or(Err("no member is selected"), |member| {
-            Ok(Request::Defragment { members: vec![member], move_leader: false, rule: None })
+            Ok(Request::Defragment(Roll { members: vec![member], ..Roll::default() }))
         }),
-        ActionId::Roll => Ok(Request::Defragment { members: Vec::new(), move_leader: false, rule: None }),
+        ActionId::Roll => Ok(Request::Defragment(Roll::default())),
         ActionId::Snapshot => {
             Ok(Request::Snapshot { member: None, folder, name: None, verify: Verify::Full })
         }

@@ -296,7 +296,7 @@ fn leaving_while_something_runs_asks_and_an_interrupted_one_is_told() {
     use crate::app::operation::Operation;
     use crate::ops::journal::{End, StepEnd};
     use crate::ops::past::{History, Past, PastStep};
-    use crate::ops::plan::{Action, Request};
+    use crate::ops::plan::{Action, Request, Roll};
     let mut s = seen(healthy(3));
     s.access.name = "prod".into();
     press(&mut s, "D");
@@ -321,7 +321,7 @@ fn leaving_while_something_runs_asks_and_an_interrupted_one_is_told() {
     };
     let past = Past {
         title: "Rolling defragmentation of prod".into(),
-        request: Some(Request::Defragment { members: Vec::new(), move_leader: false, rule: None }),
+        request: Some(Request::Defragment(Roll::default())),
         steps: vec![step(0, Some(StepEnd::Done)), step(1, None)],
         ..Past::default()
     };

@@ -6,6 +6,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+use super::change::{AlarmsCommand, CompactArgs, MoveLeaderArgs, RecoverCommand};
+use super::defrag::DefragArgs;
 use super::diagnose::DiagnoseArgs;
 use super::exit::Plugin;
 use super::lab::LabArgs;
@@ -21,7 +23,7 @@ use crate::config::Flags;
     version,
     about = "The terminal cockpit for etcd: what is wrong with a cluster, in one second, over SSH",
     after_help = "Without a command: the live dashboard.\n\
-        Every flag can be given as ETCDTOP_NAME, those of etcdctl as ETCDCTL_NAME too, and in the config file.\n\
+        Every global flag can be given as ETCDTOP_NAME, those of etcdctl as ETCDCTL_NAME too, and in the config file.\n\
         `etcdtop config show` tells which value is in force and where it came from.",
     max_term_width = 110
 )]
@@ -109,12 +111,30 @@ pub enum Command {
     Health,
     /// What is wrong, worst first, and what to do about it (exit: 0 ok, 1 warning, 2 critical, 3 unknown)
     Diagnose(DiagnoseArgs),
+    /// The alarms that are raised, or take them back
+    Alarms {
+        /// What to do; nothing: list them.
+        #[command(subcommand)]
+        command: Option<AlarmsCommand>,
+    },
+    /// Drop old revisions, physically, and wait until every member has
+    Compact(CompactArgs),
+    /// Defragment every member, one after the other, the leader last; or some
+    Defrag(Box<DefragArgs>),
     /// Save snapshots, see what they hold, and whether they can be trusted
     Snapshot {
         /// What to do.
         #[command(subcommand)]
         command: SnapshotCommand,
     },
+    /// The way out of an alarm, as one plan
+    Recover {
+        /// Out of what.
+        #[command(subcommand)]
+        command: RecoverCommand,
+    },
+    /// Let another member lead, and wait until every member agrees
+    MoveLeader(MoveLeaderArgs),
     /// Record a cluster into a file without a screen, until Ctrl-C
     Record(RecordArgs),
     /// Show a recording on the dashboard, or what happened in it

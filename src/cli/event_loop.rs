@@ -27,7 +27,7 @@ use crate::lab::session::Session;
 use crate::model::ClusterView;
 use crate::model::coach::CoachView;
 use crate::model::hashes::Comparison;
-use crate::ops::Plan;
+use crate::ops::{Haste, Plan};
 use crate::poll::compare::compare;
 use crate::poll::{self, Poll};
 use crate::term::{self, Depth, Guard, Input, Signal, Signals};
@@ -282,7 +282,7 @@ impl<'a> Loop<'a> {
                         update(&mut self.state, msg);
                     }
                 }
-                Effect::StopOperation => self.runner.stop("x was pressed", true),
+                Effect::StopOperation => self.runner.stop("x was pressed", Haste::AtOnce),
                 Effect::ReadJournal => {
                     if let Some(cluster) = self.state.view.cluster_id {
                         self.runner.read(cluster);

@@ -37,17 +37,25 @@ pub enum Plugin {
     Unknown = 3,
 }
 
+impl Exit {
+    /// The code.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Refused => 3,
+            Self::Unknown => 5,
+            Self::Usage => 2,
+            Self::Unreachable => 4,
+            Self::Plugin(found) => found as u8,
+            Self::Signal(number) => 128 + number,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Failed => 1,
-            Exit::Refused => 3,
-            Exit::Unknown => 5,
-            Exit::Usage => 2,
-            Exit::Unreachable => 4,
-            Exit::Plugin(found) => found as u8,
-            Exit::Signal(number) => 128 + number,
-        })
+        Self::from(exit.number())
     }
 }

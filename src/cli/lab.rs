@@ -14,7 +14,7 @@ use super::follow;
 use super::record::{self, Tee};
 use super::table::table;
 use super::{lab_check, scenario};
-use crate::config::OutputFormat;
+use crate::config::{OutputFormat, parse_size};
 use crate::etcd::Dialer;
 use crate::lab::scenario::{MYSTERY, TABLE};
 use crate::lab::{Cluster, Load, LoadKind, Spec};
@@ -47,7 +47,7 @@ pub struct LabArgs {
     #[arg(long, value_name = "VERSION")]
     etcd_version: Option<String>,
     /// Quota of the database, such as 16MiB [default: etcd's own, 2 GiB]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     quota: Option<u64>,
     /// What is written to it
     #[arg(long, value_enum, default_value_t = LoadArg::Light)]
@@ -78,24 +78,6 @@ impl From<LoadArg> for LoadKind {
             LoadArg::Kubernetes => Self::Kubernetes,
         }
     }
-}
-
-/// `16MiB`, `2GiB`, `100MB`, `16777216`.
-fn size(text: &str) -> Result<u64, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 =
-        text[..digits].parse().map_err(|_| format!("{text:?} is no size; write it like 16MiB"))?;
-    let unit = match text[digits..].trim() {
-        "" | "B" => 1,
-        "KiB" | "K" => 1 << 10,
-        "MiB" | "M" => 1 << 20,
-        "GiB" | "G" => 1 << 30,
-        "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        other => return Err(format!("unknown unit {other:?}; use KiB, MiB or GiB")),
-    };
-    number.checked_mul(unit).ok_or_else(|| format!("{text:?} is too large"))
 }
 
 pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
@@ -256,21 +238,6 @@ impl Interrupts {
             _ = self.int.recv() => 2,
             _ = self.term.recv() => 15,
             _ = self.hup.recv() => 1,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes() {
-        assert_eq!(size("16MiB"), Ok(16 << 20));
-        assert_eq!(size("2G"), Ok(2 << 30));
-        assert_eq!(size("100MB"), Ok(100_000_000));
-        for wrong in ["", "MiB", "1TB", "99999999999GiB", "-1"] {
-            assert!(size(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -24,10 +24,10 @@ use crate::lab::session::{Drill, Session, snapshots, state};
 use crate::model::coach::{CoachView, Stand};
 use crate::model::{ClusterView, MemberView};
 use crate::ops::journal::{End, Journal};
-use crate::ops::plan::{Keep, Plan, Request, Verdict, Verify};
+use crate::ops::plan::{Keep, Plan, Request, Roll, Verdict, Verify};
 use crate::ops::planner::{self, Situation};
 use crate::ops::world::Live;
-use crate::ops::{Mode, confirm};
+use crate::ops::{Limits, Mode, confirm};
 use crate::poll::compare::compare;
 use crate::poll::{self, Poll};
 use crate::snapshot;
@@ -272,12 +272,8 @@ impl Player {
                 return Ok(());
             }
             Move::Compact(keep) => Request::Compact(Keep::Last(keep)),
-            Move::Defragment(who) => {
-                Request::Defragment { members: vec![id(who)?], move_leader: false, rule: None }
-            }
-            Move::Roll { move_leader } => {
-                Request::Defragment { members: Vec::new(), move_leader, rule: None }
-            }
+            Move::Defragment(who) => Request::Defragment(Roll { members: vec![id(who)?], ..Roll::default() }),
+            Move::Roll { move_leader } => Request::Defragment(Roll { move_leader, ..Roll::default() }),
             Move::Snapshot => Request::Snapshot {
                 member: None,
                 folder: snapshots(self.session.folder()),
@@ -316,7 +312,12 @@ impl Player {
         let (cluster, typed) = (plan.cluster, plan.name_to_type.clone());
         let confirmed = confirm(plan, &Mode::ReadWrite, &typed).map_err(|e| e.to_string())?;
         let journal = Journal::open(&state(self.session.folder()), cluster).map_err(|e| e.to_string())?;
-        let running = launch(confirmed, Live::new(self.dialer.clone(), cluster, self.poll.handle()), journal);
+        let running = launch(
+            confirmed,
+            Live::new(self.dialer.clone(), cluster, self.poll.handle()),
+            journal,
+            Limits::default(),
+        );
         // Whoever sends the wish to stop is here until it ended.
         let (_events, _progress, _stop) = (running.events, running.progress, running.stop);
         match running.task.await {
@@ -349,8 +350,9 @@ impl Player {
             place: place.as_ref(),
             busy: None,
             proof_key: "lab/proof",
+            terms: None,
         };
-        let plan = planner::plan(request, situation)?;
+        let plan = planner::plan(request, situation).map_err(|e| e.to_string())?;
         // A plan with a check that blocks can be looked at, and not confirmed.
         match plan.checks.iter().find(|c| c.verdict == Verdict::Block) {
             Some(block) => Err(block.line.clone()),

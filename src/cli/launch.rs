@@ -31,7 +31,7 @@ pub(super) fn mode(settings: &Settings) -> Mode {
 }
 
 /// Hands a plan to its engine.
-pub(super) fn launch(confirmed: Confirmed, world: Live, journal: Journal) -> Running {
+pub(super) fn launch(confirmed: Confirmed, world: Live, journal: Journal, limits: Limits) -> Running {
     let (tell, events) = mpsc::unbounded_channel();
     let (stop, stopped) = watch::channel(None);
     let (progress_tx, progress) = watch::channel(Progress::default());
@@ -39,7 +39,7 @@ pub(super) fn launch(confirmed: Confirmed, world: Live, journal: Journal) -> Run
         // Nobody listens any more: the journal still has it.
         let _ = tell.send(event);
     };
-    let engine = Engine::new(world, journal, tell, Limits::default(), stopped, progress_tx);
+    let engine = Engine::new(world, journal, tell, limits, stopped, progress_tx);
     let by = journal::who(&env);
     let task = tokio::spawn(async move { Box::pin(engine.run(confirmed, &by)).await });
     Running { events, progress, stop, task }

@@ -2,10 +2,12 @@
 
 mod args;
 mod bundle;
+mod change;
 mod config_cmd;
 mod connect;
 mod dashboard;
 mod deck;
+mod defrag;
 mod diagnose;
 mod display;
 mod event_loop;
@@ -18,6 +20,7 @@ mod lab;
 mod lab_check;
 mod launch;
 mod logging;
+mod members;
 mod operate;
 mod operations;
 mod record;
@@ -54,6 +57,11 @@ pub fn run(cli: &Cli) -> Result<Exit> {
             eprintln!("etcdtop: {report:#}");
             Ok(Exit::Plugin(exit::Plugin::Unknown))
         }),
+        Some(Command::Alarms { command }) => change::alarms(cli, command.as_ref()),
+        Some(Command::Compact(args)) => change::compact(cli, args),
+        Some(Command::Defrag(args)) => defrag::run_defrag(cli, args),
+        Some(Command::Recover { command }) => change::recover(cli, command),
+        Some(Command::MoveLeader(args)) => change::move_leader(cli, args),
         Some(Command::Snapshot { command }) => snapshot::run(cli, command),
         Some(Command::Record(args)) => record::run(cli, args),
         Some(Command::Replay(args)) => replay::run(cli, args),

@@ -1,118 +1,368 @@
 //! Carries a plan out without a screen: the same planner, guard, engine and journal as on the dashboard.
 
-use std::io::{IsTerminal, Write};
+pub(super) mod args;
+mod consent;
+pub(super) mod metrics;
+pub(super) mod report;
+mod teller;
+
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use color_eyre::Result;
 use color_eyre::eyre::eyre;
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout};
 
-use super::connect::{access, poll_options};
+use self::args::{BoundArgs, ChangeArgs};
+use self::consent::Consent;
+use self::report::{EventJson, EventKind, Report};
+use self::teller::{Ending, Teller};
+use super::connect::{access, output, poll_options, print, print_json, warn};
 use super::exit::Exit;
 use super::launch::{Running, env, launch, mode};
 use super::status::refuse_to_mix;
-use crate::config::Settings;
-use crate::model::ClusterView;
-use crate::ops::journal::{self, End, Figures, Journal};
-use crate::ops::plan::{Plan, Request, Step, Verdict};
-use crate::ops::planner::{self, Situation};
+use crate::config::{OutputFormat, Settings};
+use crate::etcd::{Dialer, Fault};
+use crate::model::units::span;
+use crate::model::{ClusterId, ClusterView};
+use crate::ops::guard::refusal;
+use crate::ops::journal::{self, End, Journal};
+use crate::ops::lock::ClusterLock;
+use crate::ops::plan::{Plan, Request, Verdict};
+use crate::ops::planner::{self, NoPlan, Situation};
+use crate::ops::standing::Operation;
+use crate::ops::terms::Terms;
 use crate::ops::world::Live;
-use crate::ops::{OpEvent, Progress, Stop, confirm, past, save};
-use crate::poll::Poll;
+use crate::ops::{Confirmed, Limits, Refusal, confirm, past, save};
+use crate::poll::{Handle, Poll};
 use crate::snapshot;
-use crate::term::{Signal, Signals};
+use crate::term::Signals;
 
-/// The number of SIGINT.
-const INTERRUPT: u8 = 2;
-
-/// How a plan ended.
-pub(super) struct Outcome {
-    /// The exit code.
-    pub(super) exit: Exit,
-    /// The steps that were done, and their figures.
-    pub(super) done: Vec<(Step, Figures)>,
+/// What a command was told about its run.
+#[derive(Clone, Debug)]
+pub(super) struct Order<'a> {
+    /// `defrag`, `snapshot save`.
+    pub(super) command: &'static str,
+    /// Under what terms.
+    pub(super) terms: Terms,
+    /// What bounds it.
+    pub(super) bounds: &'a BoundArgs,
+    /// What lets it change the cluster; none for what changes nothing.
+    pub(super) change: Option<&'a ChangeArgs>,
 }
 
-/// Plans what is asked for from what the cluster is, and carries it out. What changes the cluster must have been confirmed
-/// by `yes`.
+impl<'a> Order<'a> {
+    /// Of a command that changes something.
+    pub(super) fn change(command: &'static str, change: &'a ChangeArgs, terms: Terms) -> Self {
+        Self { command, terms, bounds: &change.bounds, change: Some(change) }
+    }
+
+    /// Of one that does not.
+    pub(super) fn read(command: &'static str, bounds: &'a BoundArgs) -> Self {
+        Self { command, terms: Terms::default(), bounds, change: None }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    command: &'static str,
+    cluster: String,
+    cluster_id: Option<ClusterId>,
+    began_at: Timestamp,
+    began: Instant,
+    result: report::Result,
+    reason: Option<String>,
+    /// The exit code.
+    pub(super) exit: Exit,
+    plan: Option<Plan>,
+    /// The plan was shown already, when it was asked for consent.
+    asked: bool,
+    /// What was done, step by step.
+    pub(super) operation: Option<Operation>,
+}
+
+impl Outcome {
+    fn new(command: &'static str, settings: &Settings) -> Self {
+        Self {
+            command,
+            cluster: settings.cluster_name(),
+            cluster_id: None,
+            began_at: Timestamp::now(),
+            began: Instant::now(),
+            result: report::Result::Failed,
+            reason: None,
+            exit: Exit::Failed,
+            plan: None,
+            asked: false,
+            operation: None,
+        }
+    }
+
+    fn ends(mut self, exit: Exit, result: report::Result, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        (self.exit, self.result) = (exit, result);
+        self.reason = (!reason.is_empty()).then_some(reason);
+        self
+    }
+
+    /// Says why it did not begin, and ends.
+    fn refused(self, why: impl Into<String>) -> Self {
+        let why = why.into();
+        eprintln!("etcdtop: {why}");
+        self.ends(Exit::Refused, report::Result::Refused, why)
+    }
+
+    fn nothing_to_do(self, why: impl Into<String>) -> Self {
+        let why = why.into();
+        eprintln!("etcdtop: nothing to do: {why}");
+        self.ends(Exit::Done, report::Result::NothingToDo, why)
+    }
+
+    /// As a document.
+    pub(super) fn report(&self) -> Report<'_> {
+        let steps = match (&self.operation, &self.plan) {
+            (Some(operation), _) => report::standing(operation),
+            (None, Some(plan)) => report::planned(plan),
+            (None, None) => Vec::new(),
+        };
+        let plan = self.plan.as_ref().or(self.operation.as_ref().map(|o| &o.plan));
+        Report {
+            command: self.command,
+            result: self.result,
+            reason: self.reason.as_deref(),
+            exit: self.exit.number(),
+            cluster_id: self.cluster_id,
+            cluster: &self.cluster,
+            plan: plan.map(|p| &p.id),
+            title: plan.map(|p| p.title.as_str()),
+            began_at: self.began_at,
+            ended_at: Timestamp::now(),
+            seconds: (self.began.elapsed().as_secs_f64() * 1e3).round() / 1e3,
+            reclaimed_bytes: self.operation.as_ref().map_or(0, report::reclaimed),
+            steps,
+            skipped: plan.map_or(&[], |p| p.skipped.as_slice()),
+            checks: plan.map_or(&[], |p| p.checks.as_slice()),
+        }
+    }
+}
+
+impl Outcome {
+    /// The last line of a stream.
+    pub(super) fn print_end(&self) -> Result<()> {
+        let report = self.report();
+        print_json(&EventJson { at: report.ended_at, what: EventKind::Ended(&report) })
+    }
+}
+
+/// Runs a command that changes something, from its flags to its report.
+pub(super) fn run(
+    settings: &Settings,
+    order: &Order<'_>,
+    request: impl FnOnce(&ClusterView) -> Result<Request>,
+) -> Result<Exit> {
+    warn(settings);
+    if let Some(file) = &order.bounds.metrics_file {
+        metrics::check(file)?;
+    }
+    let outcome = in_runtime(carry_out(settings, order, request))?;
+    match output(settings) {
+        OutputFormat::Table => print(&consent::table_of(&outcome))?,
+        OutputFormat::Json => print_json(&outcome.report())?,
+        OutputFormat::Jsonl => outcome.print_end()?,
+    }
+    if let Some(file) = &order.bounds.metrics_file {
+        metrics::write(file, &outcome.report(), None);
+    }
+    Ok(outcome.exit)
+}
+
+/// Runs what needs threads of its own: the journal and the poll go on while a snapshot is verified.
+pub(super) fn in_runtime<T>(calls: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let outcome = runtime.block_on(calls);
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Plans what is asked for from what the cluster is, and carries it out once it was confirmed.
 pub(super) async fn carry_out(
     settings: &Settings,
+    order: &Order<'_>,
     request: impl FnOnce(&ClusterView) -> Result<Request>,
-    yes: bool,
 ) -> Result<Outcome> {
-    let ended = |exit| Ok(Outcome { exit, done: Vec::new() });
+    let mut outcome = Outcome::new(order.command, settings);
+    let until = order.bounds.timeout.map(|all| (outcome.began + all, all));
     let options = poll_options(access(settings)?, settings).await?;
     let dialer = options.dialer.clone();
-    let limit = dialer.access().dial_timeout + dialer.access().command_timeout;
+    let mut limit = dialer.access().dial_timeout + dialer.access().command_timeout;
+    if let Some(all) = order.bounds.timeout {
+        limit = limit.min(all);
+    }
     let poll = Poll::start(options);
     let view = poll.settled(limit).await;
     refuse_to_mix(&view)?;
+    outcome.cluster_id = view.cluster_id;
     if !view.members.iter().any(|m| m.state.answers()) {
         let why = view.members.iter().map(|m| {
             let detail = m.detail.as_ref().map_or_else(String::new, |d| format!(": {d}"));
             format!("{} is {}{detail}", m.label(), m.state.shown())
         });
-        eprintln!("etcdtop: no member answers: {}", why.collect::<Vec<_>>().join("; "));
-        return ended(Exit::Unreachable);
+        let mut why = format!("no member answers: {}", why.collect::<Vec<_>>().join("; "));
+        if let Some((_, all)) = until.filter(|(at, _)| *at <= Instant::now()) {
+            why = format!("--timeout of {} was over before anybody had answered: {why}", span(all));
+        }
+        eprintln!("etcdtop: {why}");
+        return Ok(outcome.ends(Exit::Unreachable, report::Result::Unreachable, why));
     }
     let request = request(&view)?;
     let folder = journal::folder(&env)
         .ok_or_else(|| eyre!("there is no place for a journal: neither XDG_STATE_HOME nor HOME is set"))?;
-    let plan = match plan(settings, &view, &request, &folder).await {
+    let plan = match plan(settings, order, &view, &request, &folder).await {
         Ok(plan) => plan,
-        Err(why) => {
-            eprintln!("etcdtop: {why}");
-            return ended(Exit::Refused);
-        }
+        Err(NoPlan::NothingToDo(why)) => return Ok(outcome.nothing_to_do(why)),
+        Err(NoPlan::Impossible(why)) => return Ok(outcome.refused(why)),
     };
     for check in plan.checks.iter().filter(|c| c.verdict == Verdict::Warn) {
         eprintln!("etcdtop: warning: {}", check.line);
     }
-    let typed = if yes { plan.name_to_type.clone() } else { String::new() };
-    let cluster = plan.cluster;
-    let confirmed = match confirm(plan, &mode(settings), &typed) {
-        Ok(confirmed) => confirmed,
-        Err(refusal) => {
-            eprintln!("etcdtop: {refusal}");
-            return ended(Exit::Refused);
-        }
-    };
-    let opened = spawn_blocking(move || Journal::open(&folder, cluster)).await?;
-    let journal = match opened {
-        Ok(journal) => journal,
-        Err(e) => {
-            eprintln!("etcdtop: {e}");
-            return ended(Exit::Refused);
-        }
-    };
-    let steps = confirmed.plan().steps.clone();
-    let world = Live::new(dialer, cluster, poll.handle());
-    let Running { events, progress, stop, task } = launch(confirmed, world, journal);
-    let mut teller =
-        Teller { steps, done: Vec::new(), on_terminal: std::io::stderr().is_terminal(), shown: false };
-    let interrupted = teller.listen(events, progress, &stop).await?;
-    let end = task.await.unwrap_or_else(|e| End::Unknown(format!("internal error: {e}")));
-    let exit = match &end {
-        End::Done => Exit::Done,
-        End::Unknown(_) => Exit::Unknown,
-        End::Cancelled(_) => interrupted.map_or(Exit::Failed, Exit::Signal),
-        End::Stopped(_) | End::Failed(_) => Exit::Failed,
-    };
-    if end != End::Done {
-        eprintln!("etcdtop: {end}");
+    if output(settings) == OutputFormat::Jsonl {
+        planned(&plan)?;
     }
-    Ok(Outcome { exit, done: teller.done })
+    outcome.plan = Some(plan.clone());
+    let mode = mode(settings);
+    match refusal(&plan, &mode) {
+        Some(Refusal::NothingToDo(why)) => return Ok(outcome.nothing_to_do(why)),
+        Some(refusal) => return Ok(outcome.refused(refusal.to_string())),
+        None if order.bounds.dry_run => {
+            return Ok(outcome.ends(Exit::Done, report::Result::Planned, "--dry-run: nothing was done"));
+        }
+        None => {}
+    }
+    let typed = match consent::given(&plan, Consent::of(order.change), &mut outcome.asked).await {
+        Ok(typed) => typed,
+        Err(why) => return Ok(outcome.refused(why)),
+    };
+    let cluster = plan.cluster;
+    let confirmed = match confirm(plan, &mode, &typed) {
+        Ok(confirmed) => confirmed,
+        Err(refusal) => return Ok(outcome.refused(refusal.to_string())),
+    };
+    let journal = match spawn_blocking(move || Journal::open(&folder, cluster)).await? {
+        Ok(journal) => journal,
+        Err(e) => return Ok(outcome.refused(e.to_string())),
+    };
+    let lock = if order.change.is_some_and(|c| c.lock) {
+        let key = format!("{}lock", settings.proof_prefix.value);
+        let holder = holder(order);
+        match ClusterLock::take(dialer.clone(), poll.handle(), &confirmed, &key, &holder).await {
+            Ok(lock) => Some(lock),
+            Err(e) => return Ok(outcome.refused(e.to_string())),
+        }
+    } else {
+        None
+    };
+    let ready = Ready { confirmed, journal, dialer, poll: poll.handle(), until, lock };
+    Box::pin(finish(settings, outcome, ready)).await
+}
+
+/// What runs as soon as it is launched.
+struct Ready {
+    confirmed: Confirmed,
+    journal: Journal,
+    dialer: Dialer,
+    poll: Handle,
+    until: Option<(Instant, Duration)>,
+    lock: Option<ClusterLock>,
+}
+
+/// Who holds the lock, for those who find it held.
+fn holder(order: &Order<'_>) -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let by = journal::who(&env);
+    let at = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+    format!("{by} on {host}, process {}, etcdtop {} since {at}", std::process::id(), order.command)
+}
+
+/// Launches it, and tells what happens until it has ended.
+async fn finish(settings: &Settings, mut outcome: Outcome, ready: Ready) -> Result<Outcome> {
+    let Ready { confirmed, journal, dialer, poll, until, lock } = ready;
+    let operation = Operation::new(confirmed.plan().clone(), Timestamp::now());
+    let world = Live::new(dialer, confirmed.plan().cluster, poll);
+    let all = until.map(|(at, _)| at.saturating_duration_since(Instant::now()));
+    // From here on no signal ends the program on the spot.
+    let mut signals = Signals::listen()?;
+    let Running { events, progress, stop, mut task } =
+        launch(confirmed, world, journal, Limits { all, ..Limits::default() });
+    let (format, ascii) = (output(settings), settings.ascii.value);
+    let mut teller = Teller::new(operation, format, ascii, settings.on_hangup.value, until);
+    let watched = async {
+        match &lock {
+            Some(lock) => lock.lost().await,
+            None => std::future::pending().await,
+        }
+    };
+    let ending = teller.listen(&mut signals, events, progress, &stop, watched).await?;
+    let end = match ending {
+        Ending::Deaf => {
+            task.abort();
+            End::Unknown("it did not end when it was told to; the journal says how far it came".into())
+        }
+        _ => timeout(Duration::from_secs(10), &mut task)
+            .await
+            .map_or_else(|e| Err(e.to_string()), |ended| ended.map_err(|e| e.to_string()))
+            .unwrap_or_else(|e| End::Unknown(format!("internal error: {e}"))),
+    };
+    if let Some(Err(e)) = release(lock).await {
+        eprintln!("etcdtop: warning: the lock could not be given back, and goes within two minutes: {e}");
+    }
+    let (exit, result) = match &end {
+        End::Done => (Exit::Done, report::Result::Done),
+        End::Unknown(_) => (Exit::Unknown, report::Result::Unknown),
+        End::Cancelled(_) => (
+            if let Ending::Signal(number) = ending { Exit::Signal(number) } else { Exit::Failed },
+            report::Result::Stopped,
+        ),
+        End::Stopped(_) | End::Failed(_) => (Exit::Failed, report::Result::Failed),
+    };
+    let reason = if end == End::Done { String::new() } else { end.to_string() };
+    if !reason.is_empty() {
+        eprintln!("etcdtop: {reason}");
+    }
+    outcome.operation = Some(teller.operation);
+    outcome.plan = None;
+    Ok(outcome.ends(exit, result, reason))
+}
+
+async fn release(lock: Option<ClusterLock>) -> Option<Result<(), Fault>> {
+    Some(lock?.release().await)
+}
+
+/// The first line of a stream: what is going to be done.
+fn planned(plan: &Plan) -> Result<()> {
+    print_json(&EventJson {
+        at: Timestamp::now(),
+        what: EventKind::Planned {
+            cluster_id: plan.cluster,
+            plan: &plan.id,
+            title: &plan.title,
+            steps: report::planned(plan),
+            skipped: &plan.skipped,
+            checks: &plan.checks,
+        },
+    })
 }
 
 async fn plan(
     settings: &Settings,
+    order: &Order<'_>,
     view: &Arc<ClusterView>,
     request: &Request,
     folder: &std::path::Path,
-) -> Result<Plan, String> {
+) -> Result<Plan, NoPlan> {
     let name = settings.cluster_name();
     let known = match view.cluster_id {
         Some(cluster) => {
@@ -146,84 +396,9 @@ async fn plan(
         place: place.as_ref(),
         busy: None,
         proof_key: &proof_key,
+        terms: Some(&order.terms),
     };
     planner::plan(request, situation)
-}
-
-/// Tells on standard error what happens: a line that is rewritten on a terminal, a line an event elsewhere.
-struct Teller {
-    steps: Vec<Step>,
-    done: Vec<(Step, Figures)>,
-    on_terminal: bool,
-    shown: bool,
-}
-
-impl Teller {
-    /// Until the operation has ended; the signal that stopped it.
-    async fn listen(
-        &mut self,
-        mut events: mpsc::UnboundedReceiver<OpEvent>,
-        mut progress: watch::Receiver<Progress>,
-        stop: &watch::Sender<Option<Stop>>,
-    ) -> Result<Option<u8>> {
-        let mut signals = Signals::listen()?;
-        let mut interrupted = None;
-        loop {
-            tokio::select! {
-                biased;
-                event = events.recv() => match event {
-                    Some(event) => self.event(event),
-                    None => return Ok(interrupted),
-                },
-                signal = signals.next() => if let Signal::End(number) = signal {
-                    interrupted = Some(number);
-                    // Who presses Ctrl-C wants no more of it; what ends for another reason may go on later.
-                    let why = if number == INTERRUPT { "ctrl-c was pressed" } else { past::PROGRAM_ENDS };
-                    stop.send_replace(Some(Stop { why: why.to_owned(), at_once: true }));
-                },
-                Ok(()) = progress.changed() => {
-                    let now = *progress.borrow_and_update();
-                    self.progress(now);
-                }
-            }
-        }
-    }
-
-    fn progress(&mut self, progress: Progress) {
-        if !self.on_terminal || progress == Progress::Unknown {
-            return;
-        }
-        // The rest of a longer line before it is cleared.
-        eprint!("\r{progress}\x1b[K");
-        let _ = std::io::stderr().flush();
-        self.shown = true;
-    }
-
-    fn line(&mut self, text: &str) {
-        if std::mem::take(&mut self.shown) {
-            eprint!("\r\x1b[K");
-        }
-        eprintln!("{} {text}", Timestamp::now().strftime("%H:%M:%SZ"));
-    }
-
-    fn event(&mut self, event: OpEvent) {
-        match event {
-            OpEvent::Waiting { why, .. } => self.line(&format!("waits: {why}")),
-            OpEvent::Began { step, .. } => {
-                let title = self.steps.get(step).map(|s| s.title.clone()).unwrap_or_default();
-                self.line(&title);
-            }
-            OpEvent::Reordered(steps) => self.steps = steps,
-            OpEvent::StepEnded { step, end, figures } => {
-                let Some(step) = self.steps.get(step).cloned() else { return };
-                self.line(&journal::step_line(&step, &end, &figures));
-                if end == journal::StepEnd::Done {
-                    self.done.push((step, figures));
-                }
-            }
-            OpEvent::Answered { .. } | OpEvent::Ended(_) => {}
-        }
-    }
 }
 
 /// Where snapshots go: as set, else in the XDG data folder.

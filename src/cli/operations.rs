@@ -17,7 +17,7 @@ use crate::model::ClusterId;
 use crate::ops::journal::{self, End, Journal, JournalError};
 use crate::ops::past::{self, History, PROGRAM_ENDS};
 use crate::ops::world::Live;
-use crate::ops::{Confirmed, Mode, OpEvent, Plan, Stop, confirm, save};
+use crate::ops::{Confirmed, Haste, Limits, Mode, OpEvent, Plan, Stop, confirm, save};
 use crate::poll::Poll;
 use crate::term::{Signal, Signals};
 
@@ -87,10 +87,10 @@ impl Runner {
         self.running.is_some()
     }
 
-    /// Asks it to stop at its next safe point; `at_once`: in the middle of a snapshot, too.
-    pub(super) fn stop(&self, why: &str, at_once: bool) {
+    /// Asks it to stop.
+    pub(super) fn stop(&self, why: &str, haste: Haste) {
         if let Some(running) = &self.running {
-            running.stop.send_replace(Some(Stop { why: why.to_owned(), at_once }));
+            running.stop.send_replace(Some(Stop { why: why.to_owned(), haste }));
         }
     }
 
@@ -150,7 +150,7 @@ impl Runner {
         match opened {
             Some(Ok(journal)) => {
                 let shown = Operation::new(confirmed.plan().clone(), Timestamp::now());
-                self.running = Some(launch(confirmed, world, journal));
+                self.running = Some(launch(confirmed, world, journal, Limits::default()));
                 Msg::Started(Box::new(shown))
             }
             Some(Err(e)) => Msg::Refused(e.to_string()),
@@ -162,7 +162,7 @@ impl Runner {
     /// the whole plan only if that is what was asked for. Another signal leaves a snapshot, which changes nothing.
     pub(super) async fn finish(&mut self, signals: &mut Signals) {
         if self.on_hangup == HangUp::Step {
-            self.stop(PROGRAM_ENDS, false);
+            self.stop(PROGRAM_ENDS, Haste::SafePoint);
         }
         let Some(Running { mut task, stop, .. }) = self.running.take() else { return };
         // The terminal may be gone: then nobody reads it.
@@ -180,7 +180,7 @@ impl Runner {
                 // The journal has how it ended; nobody is left to be told.
                 _ = &mut task => return,
                 signal = signals.next() => if matches!(signal, Signal::End(_)) {
-                    stop.send_replace(Some(Stop { why: PROGRAM_ENDS.to_owned(), at_once: true }));
+                    stop.send_replace(Some(Stop { why: PROGRAM_ENDS.to_owned(), haste: Haste::AtOnce }));
                 }
             }
         }

@@ -12,14 +12,18 @@ use super::args::Cli;
 use super::connect::{output, print, print_json, settings, warn};
 use super::exit::Exit;
 use super::folder::{KeepArgs, RestoreArgs, run_list, run_prune, run_restore_plan};
-use super::operate::{carry_out, snapshot_dir};
+use super::members::named;
+use super::operate::args::BoundArgs;
+use super::operate::{Order, carry_out, in_runtime, metrics, snapshot_dir};
 use super::table::table;
 use crate::config::{OutputFormat, Settings};
 use crate::lab::drill::drill;
 use crate::model::units::grouped;
-use crate::model::{Bytes, ClusterView, Endpoint, MemberId, MemberView};
+use crate::model::{Bytes, ClusterId, ClusterView};
 use crate::ops::plan::{Request, Verify};
-use crate::snapshot::{DRILL_FAILED, Damage, Depth, Examined, Side, Snapshot, Status, besides, examine, hex};
+use crate::snapshot::{
+    DRILL_FAILED, Damage, Depth, Examined, Saved, Side, Snapshot, Status, besides, examine, hex, list,
+};
 use crate::term::{Signal, Signals};
 
 /// The `snapshot` commands.
@@ -37,6 +41,9 @@ pub enum SnapshotCommand {
         /// restores it as well
         #[arg(long, value_name = "HOW", default_value = "full", value_parser = PossibleValuesParser::new(["fast", "full", "drill"]))]
         verify: String,
+        /// What bounds it.
+        #[command(flatten)]
+        bounds: BoundArgs,
     },
     /// The snapshots of a folder: age, revision, size, verified how
     List {
@@ -94,8 +101,8 @@ pub(super) fn run(cli: &Cli, command: &SnapshotCommand) -> Result<Exit> {
     let settings = settings(cli)?;
     let format = output(&settings);
     match command {
-        SnapshotCommand::Save { path, member, verify } => {
-            save(&settings, path.as_deref(), member.as_deref(), verify, format)
+        SnapshotCommand::Save { path, member, verify, bounds } => {
+            save(&settings, path.as_deref(), member.as_deref(), verify, bounds)
         }
         SnapshotCommand::List { folder } => {
             run_list(&folder_of(&settings, folder.as_ref()), folder.is_some(), format)
@@ -120,47 +127,60 @@ fn save(
     path: Option<&Path>,
     member: Option<&str>,
     verify: &str,
-    format: OutputFormat,
+    bounds: &BoundArgs,
 ) -> Result<Exit> {
     warn(settings);
+    if let Some(file) = &bounds.metrics_file {
+        metrics::check(file)?;
+    }
     let (folder, name) = target(settings, path)?;
     if let Some(file) = name.as_ref().map(|name| folder.join(name)).filter(|file| file.exists()) {
         eprintln!("etcdtop: {} exists already, and no snapshot is ever overwritten", file.display());
         return Ok(Exit::Refused);
     }
-    let drills = verify == "drill";
-    let verify = if verify == "fast" { Verify::Fast } else { Verify::Full };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let how = if verify == "fast" { Verify::Fast } else { Verify::Full };
     let request = |view: &ClusterView| {
         let member = member.map(|m| named(view, m)).transpose()?;
-        Ok(Request::Snapshot { member, folder, name, verify })
+        Ok(Request::Snapshot { member, folder: folder.clone(), name, verify: how })
     };
-    let outcome = runtime.block_on(carry_out(settings, request, false));
-    runtime.shutdown_background();
-    let outcome = outcome?;
-    for (_, figures) in &outcome.done {
-        let Some(file) = &figures.file else { continue };
+    let order = Order::read("snapshot save", bounds);
+    let mut outcome = in_runtime(carry_out(settings, &order, request))?;
+    let format = output(settings);
+    let file = outcome.report().steps.iter().find_map(|s| s.saved().map(Path::to_owned));
+    if let Some(file) = &file {
         if format == OutputFormat::Table {
             print(&format!("{}\n", file.display()))?;
         }
-        let mut exit = outcome.exit;
-        if drills {
-            exit = run_drill(file, Some(format).filter(|f| *f == OutputFormat::Table))?;
-            let how = if exit == Exit::Done { "drill" } else { DRILL_FAILED };
+        if verify == "drill" {
+            outcome.exit = run_drill(file, Some(format).filter(|f| *f == OutputFormat::Table))?;
+            let how = if outcome.exit == Exit::Done { "drill" } else { DRILL_FAILED };
             // Who stopped it learned nothing.
-            if matches!(exit, Exit::Done | Exit::Failed)
+            if matches!(outcome.exit, Exit::Done | Exit::Failed)
                 && let Some(Err(e)) = Side::known(file).map(|side| side.verified_as(file, how))
             {
                 eprintln!("etcdtop: {}: {e}", Side::path_of(file).display());
             }
         }
+    }
+    match (format, &file) {
         // One document, of what is so in the end.
-        if format != OutputFormat::Table {
-            print_json(&Side::known(file))?;
-        }
-        return Ok(exit);
+        (OutputFormat::Json, Some(file)) => print_json(&Side::known(file))?,
+        (OutputFormat::Json, None) => print_json(&outcome.report())?,
+        (OutputFormat::Jsonl, _) => outcome.print_end()?,
+        (OutputFormat::Table, _) => {}
+    }
+    if let Some(metrics) = &bounds.metrics_file {
+        let newest = newest(&folder, outcome.report().cluster_id);
+        metrics::write(metrics, &outcome.report(), newest.as_ref());
     }
     Ok(outcome.exit)
+}
+
+/// The newest snapshot of a cluster in a folder.
+fn newest(folder: &Path, cluster: Option<ClusterId>) -> Option<Saved> {
+    let listing = list(folder).ok()?;
+    let ours = |s: &Saved| s.side.as_ref().and_then(|s| s.cluster_id).is_some_and(|id| Some(id) == cluster);
+    listing.saved.into_iter().find(ours)
 }
 
 fn folder_of(settings: &Settings, named: Option<&PathBuf>) -> PathBuf {
@@ -232,18 +252,6 @@ fn target(settings: &Settings, path: Option<&Path>) -> Result<(PathBuf, Option<S
     let name = path.file_name().and_then(|n| n.to_str());
     let name = name.ok_or_else(|| eyre!("{}: no name for a file", path.display()))?.to_owned();
     Ok((path.parent().unwrap_or(&here).to_owned(), Some(name)))
-}
-
-/// The member that is meant by a name, an id or an endpoint.
-fn named(view: &ClusterView, text: &str) -> Result<MemberId> {
-    let same = |m: &&MemberView| {
-        m.name.raw() == text
-            || m.id.is_some_and(|id| id.to_string() == text.to_lowercase())
-            || m.endpoint.as_ref().is_some_and(|e| Endpoint::parse(text).is_ok_and(|t| t.same_address(e)))
-    };
-    let found = view.members.iter().find(same).and_then(|m| m.id);
-    let known: Vec<_> = view.members.iter().map(MemberView::label).collect();
-    found.ok_or_else(|| eyre!("no member {text:?}: there are {}", known.join(", ")))
 }
 
 /// Reads a file, or says why it cannot be read.

@@ -248,7 +248,7 @@ fn operation(o: &Operation, began: Timestamp) -> OperationSummary {
             }
             (Some(StepEnd::Failed(why)), _) => format!("failed: {why}"),
             (Some(StepEnd::Unknown(why)), _) => format!("outcome unknown: {why}"),
-            (Some(StepEnd::Skipped(why)), _) => why.clone(),
+            (Some(StepEnd::Skipped(why) | StepEnd::Needless(why)), _) => why.clone(),
             (None, Standing::Ahead) => "not begun".into(),
             (None, _) => "not ended in the recording".into(),
         };

@@ -18,4 +18,4 @@ pub use file::{Rebinding, default_path};
 pub use host::{Found, Host};
 pub use layers::{Flags, Inputs, SETTINGS, Setting, load};
 pub use settings::{ColorChoice, HangUp, Origin, OutputFormat, Row, Secret, Settings, Sourced, ThemeName};
-pub use values::duration as parse_duration;
+pub use values::{duration as parse_duration, size as parse_size};

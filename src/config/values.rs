@@ -69,6 +69,27 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
+/// `16MiB`, `2GiB`, `100MB`, `16777216`: bytes.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn size(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 =
+        text[..digits].parse().map_err(|_| format!("{text:?} is no size; write it like 16MiB"))?;
+    let unit = match text[digits..].trim() {
+        "" | "B" => 1,
+        "KiB" | "K" => 1 << 10,
+        "MiB" | "M" => 1 << 20,
+        "GiB" | "G" => 1 << 30,
+        "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        other => return Err(format!("unknown unit {other:?}; use KiB, MiB or GiB")),
+    };
+    number.checked_mul(unit).ok_or_else(|| format!("{text:?} is too large"))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -89,6 +110,16 @@ mod tests {
         }
         for text in ["", "5", "s", "5 s", "-5s", "5s5", "1.2.3s", "5d"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("16MiB"), Ok(16 << 20));
+        assert_eq!(size("2G"), Ok(2 << 30));
+        assert_eq!(size("100MB"), Ok(100_000_000));
+        for wrong in ["", "MiB", "1TB", "99999999999GiB", "-1"] {
+            assert!(size(wrong).is_err(), "{wrong}");
         }
     }
 

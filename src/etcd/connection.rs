@@ -257,6 +257,10 @@ impl Connection {
         self.client.kv_client()
     }
 
+    pub(super) fn leases(&self) -> etcd_client::LeaseClient {
+        self.client.lease_client()
+    }
+
     pub(super) fn watch(&self) -> etcd_client::WatchClient {
         self.client.watch_client()
     }

@@ -114,6 +114,12 @@ pub enum Fault {
         /// Who.
         why: String,
     },
+    /// It was sent, and nobody waits for its end any more.
+    #[error("{why}: it is not waited for, and may still be going on")]
+    Abandoned {
+        /// Who or what did not want to wait.
+        why: String,
+    },
     /// A file of ours.
     #[error("{}", printable(.reason))]
     Disk {
@@ -151,6 +157,7 @@ impl Fault {
             | Self::WrongMember { .. }
             | Self::Disk { .. }
             | Self::Stopped { .. }
+            | Self::Abandoned { .. }
             | Self::Rpc { .. } => MemberState::Failing,
         }
     }
@@ -204,6 +211,12 @@ impl Fault {
             Self::Auth { .. } | Self::Tls { .. } | Self::WrongMember { .. } | Self::NotEtcd { .. } => false,
             _ => true,
         }
+    }
+
+    /// Whether the cluster is out of space: it takes no put and grants no lease.
+    #[must_use]
+    pub const fn is_no_space(&self) -> bool {
+        matches!(self, Self::Rpc { code: Code::ResourceExhausted, .. })
     }
 
     /// Whether the connection is of no more use.

@@ -37,7 +37,7 @@ impl Dialer {
 
 impl Connection {
     /// A call that changes something, if the permit is for the cluster that answers here.
-    async fn change<T>(
+    pub(super) async fn change<T>(
         &self,
         permit: &Permit,
         limit: Duration,

@@ -155,6 +155,18 @@ impl Endpoint {
         }
     }
 
+    /// Whether it leads to the host alone on which it is used.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        match &self.address {
+            Address::Unix(_) => true,
+            Address::Tcp { host, .. } => {
+                host.eq_ignore_ascii_case("localhost")
+                    || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+            }
+        }
+    }
+
     /// The text as it was typed or advertised.
     #[must_use]
     pub fn raw(&self) -> &str {

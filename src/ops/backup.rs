@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::gates;
 use super::plan::{Action, Verdict, Verify};
-use super::planner::Draft;
+use super::planner::{Draft, NoPlan};
 use super::save::{SPARE, fits};
 use crate::model::units::{age, grouped};
 use crate::model::{Bytes, MemberId, MemberView, Role};
@@ -59,7 +59,7 @@ impl<'a> Draft<'a> {
         folder: &Path,
         name: Option<&str>,
         verify: Verify,
-    ) -> Result<(), String> {
+    ) -> Result<(), NoPlan> {
         let source = match member {
             Some(id) => self.s.view.member(id),
             None => self.snapshot_source(),

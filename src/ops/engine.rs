@@ -7,15 +7,21 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::event::{Limits, OpEvent, Progress, Stop};
-use super::gates::{self, Gate};
+use super::event::{Haste, Limits, OpEvent, Progress, Stop};
+use super::gates;
 use super::guard::Confirmed;
 use super::journal::{self, End, Entry, Figures, StepEnd};
 use super::outcome::Lost;
-use super::plan::{Action, AfterFailure, Plan, Step};
+use super::plan::{Action, Plan, Step};
 use super::seam::{Called, Look, Record, Told, World};
 use crate::etcd::{Fault, Permit};
-use crate::model::{ClusterId, ClusterView, MemberId};
+use crate::model::ClusterView;
+
+mod turn;
+mod watching;
+
+use turn::{Sweep, Turn, before_its_turn, leader_last, needless, stalled};
+use watching::wanted;
 
 /// How often a plan is put into another order before one step: more, and the cluster is not fit for it.
 const REORDERS: usize = 8;
@@ -105,30 +111,60 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
 
     async fn steps(&mut self, plan: &Plan, permit: &Permit) -> End {
         let mut steps = plan.steps.clone();
-        let mut worst = None;
+        let mut sweep = Sweep { began: self.world.clock(), ..Sweep::default() };
         for i in 0..steps.len() {
             if let Some(why) = self.stopped() {
                 return End::Cancelled(format!("{why}, before {}", steps[i].title));
             }
-            let end = self.step(plan, permit, &mut steps, i).await;
-            match end {
-                Ok(StepEnd::Done) => {}
-                Ok(StepEnd::Skipped(why)) if goes_on(plan, &steps[i]) => {
-                    worst.get_or_insert(End::Stopped(format!("{}: {why}", steps[i].title)));
+            let step = steps[i].clone();
+            let end = match self.turn(plan, &step, i, &sweep).await {
+                Turn::Comes => self.step(plan, permit, &mut steps, i).await,
+                Turn::Over(why) => {
+                    sweep.over(End::Stopped(format!("{why}, before {}", step.title)));
+                    Ok((StepEnd::Skipped(format!("not done: {why}")), None))
                 }
-                Ok(StepEnd::Skipped(why)) => return End::Stopped(format!("{}: {why}", steps[i].title)),
-                Ok(StepEnd::Unknown(why)) => return End::Unknown(format!("{}: {why}", steps[i].title)),
-                Ok(StepEnd::Failed(why)) => {
-                    let end = End::Failed(format!("{}: {why}", steps[i].title));
-                    if !goes_on(plan, &steps[i]) {
+                Turn::Cancelled(why) => return End::Cancelled(format!("{why}, before {}", step.title)),
+            };
+            // The steps that are ahead may be in another order by now.
+            let step = &steps[i];
+            let (end, took) = match end {
+                Ok(ended) => ended,
+                Err(end) => return end,
+            };
+            match end {
+                StepEnd::Done => {
+                    sweep.moved |= step.action.rolls();
+                    if let Some(why) = took.and_then(|took| stalled(plan, step, took)) {
+                        // Without another member to go to it ended as it was to.
+                        if steps[i + 1..].iter().any(|s| s.action.rolls()) {
+                            sweep.over(End::Stopped(why));
+                        }
+                    }
+                }
+                StepEnd::Needless(_) => {}
+                // It was told already why nothing more of the roll is done.
+                StepEnd::Skipped(_) if sweep.is_over => {
+                    let at = Figures::default();
+                    if let Err(end) = self.step_ended(plan, i, step, &end, &at).await {
                         return end;
                     }
-                    worst = Some(end);
                 }
-                Err(end) => return end,
+                StepEnd::Unknown(why) => return End::Unknown(format!("{}: {why}", step.title)),
+                StepEnd::Skipped(why) => {
+                    let end = End::Stopped(format!("{}: {why}", step.title));
+                    if let Some(end) = sweep.missed(end, plan, &steps[i..]) {
+                        return end;
+                    }
+                }
+                StepEnd::Failed(why) => {
+                    let end = End::Failed(format!("{}: {why}", step.title));
+                    if let Some(end) = sweep.missed(end, plan, &steps[i..]) {
+                        return end;
+                    }
+                }
             }
         }
-        worst.unwrap_or(End::Done)
+        sweep.worst.unwrap_or(End::Done)
     }
 
     /// Waits until a step may be done, finds the way, and looks once more when nothing but the call itself is left to do.
@@ -198,7 +234,7 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         permit: &Permit,
         steps: &mut [Step],
         i: usize,
-    ) -> Result<StepEnd, End> {
+    ) -> Result<(StepEnd, Option<Duration>), End> {
         let ready = self.ready(plan, steps, i, false).await;
         let step = &steps[i].clone();
         if let Some(why) = self.stopped() {
@@ -206,9 +242,16 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         }
         let mut ready = match ready {
             Ready::Cancelled(why) => return Err(End::Cancelled(format!("{why}, before {}", step.title))),
-            Ready::No(why) => return self.skip(plan, i, step, &why).await,
+            Ready::No(why) => return Ok((self.skip(plan, i, step, &why).await?, None)),
             ready => ready,
         };
+        if let Ready::Yes { view, .. } = &ready
+            && let Some(why) = needless(plan, step, view)
+        {
+            let end = StepEnd::Needless(why);
+            self.step_ended(plan, i, step, &end, &Figures::default()).await?;
+            return Ok((end, None));
+        }
         let began = self.world.now();
         self.write(began, plan, Entry::StepBegins { step: i + 1, body: step }).await?;
         (self.tell)(OpEvent::Began { step: i, at: began });
@@ -232,7 +275,7 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
                 Ready::Unreached(view, fault) => {
                     break (view, Called { via: None, took: Duration::ZERO, outcome: Err(fault) });
                 }
-                Ready::No(why) => return self.skip(plan, i, step, &why).await,
+                Ready::No(why) => return Ok((self.skip(plan, i, step, &why).await?, None)),
                 Ready::Cancelled(why) => {
                     self.skip(plan, i, step, &why).await?;
                     return Err(End::Cancelled(format!("{why}, before {}", step.title)));
@@ -243,17 +286,18 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
             Err(Fault::Stopped { why }) => Some(why.clone()),
             _ => None,
         };
+        let sent = self.world.clock().saturating_sub(called.took);
         let took_ms = Some(u64::try_from(called.took.as_millis()).unwrap_or(u64::MAX));
         let (end, took_ms, told) = match called.outcome {
             Ok(told) => (StepEnd::Done, took_ms, told),
             Err(fault) if fault.outcome_unknown() => {
-                let since = self.world.clock().saturating_sub(called.took);
-                let lost = Lost::new(&step.action, called.via, fault, since);
+                let lost = Lost::new(&step.action, called.via, fault, sent);
                 // How long it took nobody said.
                 (self.find_out(permit, i, step, &before, lost).await, None, Told::default())
             }
             Err(fault) => (StepEnd::Failed(fault.to_string()), took_ms, Told::default()),
         };
+        let gone = self.world.clock().saturating_sub(sent);
         let answered = Entry::StepAnswered { step: i + 1, end: &end, took_ms };
         self.write(self.world.now(), plan, answered).await?;
         (self.tell)(OpEvent::Answered { step: i, end: end.clone(), took_ms });
@@ -275,7 +319,7 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
             return Err(End::Cancelled(format!("{why}, in {}", step.title)));
         }
         match settled {
-            Passed::Yes(_) => Ok(end),
+            Passed::Yes(_) => Ok((end, Some(gone))),
             Passed::No(why) => Err(End::Stopped(format!("after {}: {why}", step.title))),
             Passed::Cancelled(why) => Err(End::Cancelled(format!("{why}, after {}", step.title))),
         }
@@ -286,21 +330,22 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         self.stop.borrow().as_ref().map(|s| s.why.clone())
     }
 
-    /// One call; one that changes nothing is left when somebody does not want it any more.
+    /// One call; one that changes nothing is left when somebody does not want it any more, any other only when nobody may
+    /// wait for it.
     async fn call(&mut self, way: W::Way, permit: &Permit, action: &Action) -> Called {
         let mut stop = self.stop.clone();
         let began = self.world.clock();
         let call = self.world.act(way, permit, action, self.limits.call, &self.progress);
-        if action.changes() {
-            return call.await;
-        }
+        let least = if action.changes() { Haste::Abandon } else { Haste::AtOnce };
         let why = tokio::select! {
             biased;
             called = call => return called,
-            Ok(stop) = stop.wait_for(|s| s.as_ref().is_some_and(|s| s.at_once)) => {
-                stop.as_ref().map_or_else(String::new, |s| s.why.clone())
-            }
+            why = wanted(&mut stop, least) => why,
         };
+        if action.changes() {
+            let took = self.world.clock().saturating_sub(began);
+            return Called { via: None, took, outcome: Err(Fault::Abandoned { why }) };
+        }
         // What it had begun comes to its end first: only then is it true that nothing is left.
         let outcome = self.world.give_up().await.ok_or(Fault::Stopped { why });
         Called { via: None, took: self.world.clock().saturating_sub(began), outcome }
@@ -342,111 +387,6 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
     async fn write(&mut self, at: Timestamp, plan: &Plan, entry: Entry<'_>) -> Result<(), End> {
         self.record.write(at, &plan.id, entry).await.map_err(|e| End::Stopped(e.to_string()))
     }
-
-    /// Looks until the gate says go so many times in a row, or stop, or for too long.
-    async fn pass(
-        &mut self,
-        plan: &Plan,
-        step: usize,
-        gate: impl Fn(ClusterId, &ClusterView) -> Gate + Send,
-        patience: Patience,
-    ) -> Passed {
-        let deadline = self.world.clock() + patience.limit;
-        let (mut good, mut told) = (0, String::new());
-        loop {
-            let view = self.world.look(patience.how).await;
-            match gate(plan.cluster, &view) {
-                Gate::Go => {
-                    good += 1;
-                    if good >= patience.looks {
-                        return Passed::Yes(view);
-                    }
-                }
-                Gate::Stop(why) => return Passed::No(why),
-                Gate::Wait(why) => {
-                    good = 0;
-                    if self.world.clock() >= deadline {
-                        let waited = crate::model::units::age(patience.limit);
-                        return Passed::No(format!("{why}, for {waited}"));
-                    }
-                    if let Some(stop) = self.stopped() {
-                        return Passed::Cancelled(stop);
-                    }
-                    if why != told {
-                        (self.tell)(OpEvent::Waiting { step, why: why.clone() });
-                        told = why;
-                    }
-                }
-            }
-            self.pause(patience.how).await;
-        }
-    }
-
-    /// Between two looks; a scrape is worth more to a member than a `Status`.
-    async fn pause(&mut self, how: Look) {
-        let times = if how == Look::Closely { 5 } else { 1 };
-        self.world.pause(self.limits.pause * times).await;
-    }
-
-    /// A call that was not answered may have been carried out, and may still be going on: the members tell.
-    async fn find_out(
-        &mut self,
-        permit: &Permit,
-        i: usize,
-        step: &Step,
-        before: &ClusterView,
-        mut lost: Lost,
-    ) -> StepEnd {
-        let deadline = self.world.clock() + self.limits.watch;
-        let whom = lost.via.map_or_else(|| "the members".to_owned(), |id| before.name_of(id));
-        let why = format!("{}; {whom} is watched to find out what became of it", lost.fault);
-        (self.tell)(OpEvent::Waiting { step: i, why });
-        loop {
-            let view = self.world.look(Look::Closely).await;
-            let at = self.world.clock();
-            lost.look(&view, at);
-            if let Some(end) = lost.tells(&step.action, before, &view, at) {
-                return end;
-            }
-            // A proof can be tried again: its key is known to be ours.
-            if matches!(step.action, Action::ProveWrite { .. })
-                && lost.is_over(at)
-                && let Ok(way) = self.world.reach(&step.action).await
-            {
-                let called = self.call(way, permit, &step.action).await;
-                match called.outcome {
-                    Ok(_) => return StepEnd::Done,
-                    Err(fault) if fault.outcome_unknown() => {
-                        lost = Lost::new(&step.action, called.via, fault, at);
-                    }
-                    Err(Fault::NotSent { .. } | Fault::NoLeader) => {}
-                    Err(fault) => return StepEnd::Failed(fault.to_string()),
-                }
-            }
-            let at = self.world.clock();
-            let left = match &step.action {
-                Action::ProveWrite { key } => format!("; the key {key} may have been left behind"),
-                _ => String::new(),
-            };
-            if let Some(why) = self.stopped().filter(|_| lost.had_its_chance(at)) {
-                return StepEnd::Unknown(format!("{}; {why} before the members told more{left}", lost.fault));
-            }
-            if at >= deadline {
-                let watched = crate::model::units::age(self.limits.watch);
-                return StepEnd::Unknown(format!(
-                    "{}; watched for {watched}, and nothing told{left}",
-                    lost.fault
-                ));
-            }
-            self.pause(Look::Closely).await;
-        }
-    }
-}
-
-/// Whether the rest is worth doing after this step failed: when one member could not be defragmented. Without the
-/// snapshot, the compaction or the alarm's end the plan is not the one that was confirmed.
-fn goes_on(plan: &Plan, step: &Step) -> bool {
-    plan.after_failure == AfterFailure::GoOn && matches!(step.action, Action::Defragment { .. })
 }
 
 /// A leader is only rewritten in place where the plan that was confirmed says so: why not, if it does not.
@@ -455,27 +395,6 @@ fn leads_unconfirmed(step: &Step, view: &ClusterView) -> Option<String> {
     let name = view.name_of(member);
     (view.leader == Some(member) && !step.as_leader)
         .then(|| format!("{name} leads by now, and the plan does not say that a leader is rewritten"))
-}
-
-fn defragments(step: &Step) -> Option<MemberId> {
-    match step.action {
-        Action::Defragment { member } => Some(member),
-        _ => None,
-    }
-}
-
-/// Whether the first of these steps is about the leader while others are still to be defragmented.
-fn before_its_turn(steps: &[Step], view: &ClusterView) -> bool {
-    let Some((first, rest)) = steps.split_first() else { return false };
-    defragments(first).is_some_and(|m| Some(m) == view.leader)
-        && rest.iter().any(|s| defragments(s).is_some())
-}
-
-/// Puts the first of these steps behind the last of the others that defragment.
-fn leader_last(steps: &mut [Step]) {
-    if let Some(last) = steps.iter().rposition(|s| defragments(s).is_some()) {
-        steps[..=last].rotate_left(1);
-    }
 }
 
 #[cfg(test)]

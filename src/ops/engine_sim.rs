@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::super::*;
-use crate::model::{Alarm, AlarmKind, MemberState, Role};
+use crate::model::{Alarm, AlarmKind, MemberId, MemberState, Role};
 use crate::ops::guard::{Mode, confirm};
 use crate::ops::journal::JournalError;
-use crate::ops::plan::{PlanId, Request};
+use crate::ops::plan::{PlanId, Request, Roll};
 use crate::ops::planner::{self, Situation};
+use crate::ops::terms::Terms;
 use crate::testing::{healthy, noon};
 
 /// What goes wrong, or comes back.
@@ -34,6 +35,10 @@ pub(super) enum Mishap {
     Refused,
     /// The disk of the journal is full from now on.
     JournalFull,
+    /// Somebody wants it to stop.
+    Asked(Haste),
+    /// The next call is never answered, and nobody may wait for it.
+    NeverEnds,
 }
 
 #[derive(Default)]
@@ -57,6 +62,7 @@ struct Sim {
     next_call: Option<Mishap>,
     targets: Vec<MemberId>,
     truth: Arc<Mutex<Truth>>,
+    stop: watch::Sender<Option<Stop>>,
 }
 
 impl Sim {
@@ -86,6 +92,10 @@ impl Sim {
             m.state = MemberState::Defragmenting;
             m.metrics_mut().defrag_inflight = Some(true);
         }
+    }
+
+    fn ask(&self, haste: Haste) {
+        self.stop.send_replace(Some(Stop { why: "somebody asked".into(), haste }));
     }
 
     fn moment(&mut self) {
@@ -122,6 +132,7 @@ impl Sim {
                 let member = self.view.members[0].id.unwrap();
                 self.view.alarms = vec![Alarm { member, kind: AlarmKind::Corrupt }];
             }
+            Mishap::Asked(haste) => self.ask(haste),
             call => self.next_call = Some(call),
         }
     }
@@ -233,6 +244,10 @@ impl World for Sim {
             Action::MoveLeader { .. } => self.view.leader,
             other => other.member(),
         };
+        if let Some(Mishap::NeverEnds) = self.next_call {
+            self.ask(Haste::Abandon);
+            std::future::pending::<()>().await;
+        }
         let outcome = match (self.next_call.take(), action) {
             (Some(Mishap::AnswerLost), Action::Defragment { member }) => {
                 self.defragment(*member);
@@ -326,14 +341,21 @@ pub(super) fn roll(
     move_leader: bool,
     mishaps: Vec<(u32, Mishap)>,
 ) -> (End, Truth, Vec<OpEvent>) {
-    carry_out(
-        &Request::Defragment { members: Vec::new(), move_leader, rule: None },
-        healthy(members),
-        mishaps,
-    )
+    carry_out(&Request::Defragment(Roll { move_leader, ..Roll::default() }), healthy(members), mishaps)
 }
 
 pub(super) fn carry_out(
+    request: &Request,
+    view: ClusterView,
+    mishaps: Vec<(u32, Mishap)>,
+) -> (End, Truth, Vec<OpEvent>) {
+    carry_out_under(&Terms::default(), None, request, view, mishaps)
+}
+
+/// The same, under terms, and within a time.
+pub(super) fn carry_out_under(
+    terms: &Terms,
+    all: Option<Duration>,
     request: &Request,
     mut view: ClusterView,
     mishaps: Vec<(u32, Mishap)>,
@@ -341,7 +363,8 @@ pub(super) fn carry_out(
     for m in &mut view.members {
         m.metrics_mut().defragmentations = Some(0);
     }
-    let rates = BTreeMap::new();
+    // A file of 1 GiB takes a second.
+    let rates = view.members.iter().filter_map(|m| Some((m.id?, f64::from(1 << 30)))).collect();
     let situation = Situation {
         view: &view,
         cluster_name: "prod",
@@ -351,6 +374,7 @@ pub(super) fn carry_out(
         place: None,
         busy: None,
         proof_key: "k",
+        terms: Some(terms),
     };
     let plan = planner::plan(request, situation).unwrap();
     let targets: Vec<_> = plan
@@ -365,6 +389,7 @@ pub(super) fn carry_out(
     };
     let truth = Arc::new(Mutex::new(Truth::default()));
     let full = mishaps.iter().find(|(_, m)| matches!(m, Mishap::JournalFull)).map(|(at, _)| *at as usize);
+    let (asks, stop) = watch::channel(None);
     let sim = Sim {
         view,
         mishaps: mishaps.into_iter().filter(|(_, m)| !matches!(m, Mishap::JournalFull)).collect(),
@@ -375,14 +400,14 @@ pub(super) fn carry_out(
         next_call: None,
         targets,
         truth: Arc::clone(&truth),
+        stop: asks,
     };
     let mut events = Vec::new();
-    let (_stop, stop) = watch::channel(None);
     let engine = Engine::new(
         sim,
         Paper(Arc::clone(&truth), full),
         |e| events.push(e),
-        Limits::default(),
+        Limits { all, ..Limits::default() },
         stop,
         watch::Sender::new(Progress::default()),
     );

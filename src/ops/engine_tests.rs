@@ -4,9 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{Alarm, AlarmKind};
-use crate::ops::plan::Request;
+use crate::ops::plan::{Request, Roll};
+use crate::ops::rule::Rule;
+use crate::ops::terms::{Terms, Window};
 use crate::testing::healthy;
-use sim::{Mishap, carry_out, roll};
+use sim::{Mishap, Truth, carry_out, carry_out_under, roll};
 
 #[path = "engine_sim.rs"]
 mod sim;
@@ -133,6 +135,133 @@ fn nothing_is_done_that_the_journal_cannot_announce() {
     assert!(truth.calls.is_empty());
 }
 
+fn under(terms: &Terms, request: Roll, mishaps: Vec<(u32, Mishap)>) -> (End, Truth, Vec<OpEvent>) {
+    carry_out_under(terms, None, &Request::Defragment(request), healthy(3), mishaps)
+}
+
+/// Without having been told to go on, the first member that fails is the last that is touched.
+#[test]
+fn a_roll_goes_on_after_a_failure_only_when_that_was_asked_for() {
+    let fails = || vec![(2, Mishap::Refused)];
+    let (end, truth, _) = under(&Terms::default(), Roll::default(), fails());
+    assert!(matches!(&end, End::Failed(why) if why.starts_with("defragment m3")), "{end:?}");
+    assert_eq!(truth.calls, [2]);
+    let terms = Terms { continue_on_error: true, ..Terms::default() };
+    let (end, truth, _) = under(&terms, Roll::default(), fails());
+    assert!(matches!(&end, End::Failed(why) if why.starts_with("defragment m3")), "{end:?}");
+    assert_eq!((truth.calls, truth.defragmented), (vec![2, 1, 0], vec![1, 0]));
+}
+
+/// An alarm is taken back also after a sweep that was not whole, where every file is below the quota.
+#[test]
+fn one_missed_member_does_not_keep_the_alarm_up() {
+    let roll = Roll { disarm: true, ..Roll::default() };
+    let request = Request::Defragment(roll);
+    let (end, truth, events) =
+        carry_out_under(&Terms::default(), None, &request, full(), vec![(2, Mishap::Refused)]);
+    assert!(matches!(&end, End::Failed(why) if why.starts_with("defragment m3")), "{end:?}");
+    assert_eq!(truth.calls, [2], "the others are left alone");
+    let ended = |e: &OpEvent| match e {
+        OpEvent::StepEnded { step, end, .. } => Some((*step, end.clone())),
+        _ => None,
+    };
+    let ends: Vec<_> = events.iter().filter_map(ended).collect();
+    assert!(
+        matches!(ends[1], (1, StepEnd::Skipped(_))) && matches!(ends[2], (2, StepEnd::Skipped(_))),
+        "{ends:?}"
+    );
+    assert_eq!(ends[3], (3, StepEnd::Done), "the alarm");
+}
+
+#[test]
+fn a_member_that_was_gone_for_too_long_is_the_last() {
+    let terms = |seconds| Terms { max_stall: Some(Duration::from_secs(seconds)), ..Terms::default() };
+    // A call takes two seconds here.
+    assert_eq!(under(&terms(2), Roll::default(), Vec::new()).0, End::Done);
+    let (end, truth, _) = under(&terms(1), Roll::default(), Vec::new());
+    assert!(matches!(&end, End::Stopped(why) if why.contains("gone for 2 s, longer than 1 s")), "{end:?}");
+    assert_eq!(truth.calls, [2]);
+    // The last one was done: there is nobody left whom that would spare.
+    let view = healthy(3);
+    let one = Roll { members: vec![view.members[1].id.unwrap()], ..Roll::default() };
+    assert_eq!(under(&terms(1), one, Vec::new()).0, End::Done);
+}
+
+#[test]
+fn between_two_members_it_waits_and_can_be_stopped_meanwhile() {
+    let terms = Terms { wait: Some(Duration::from_secs(30)), ..Terms::default() };
+    let (end, truth, events) = under(&terms, Roll::default(), Vec::new());
+    assert_eq!((end, truth.calls.len()), (End::Done, 3));
+    let waits = |e: &&OpEvent| matches!(e, OpEvent::Waiting { why, .. } if why.contains("30 s between"));
+    assert_eq!(events.iter().filter(waits).count(), 2);
+    // Look, way, look, call; two looks after it.
+    let (end, truth, _) = under(&terms, Roll::default(), vec![(6, Mishap::Asked(Haste::SafePoint))]);
+    assert!(matches!(&end, End::Cancelled(why) if why.contains("before defragment m2")), "{end:?}");
+    assert_eq!(truth.calls, [2]);
+}
+
+#[test]
+fn what_stalls_members_is_not_begun_outside_its_window() {
+    // It begins at eight, and takes minutes.
+    let window = Window::parse("07:59-08:01Z").unwrap();
+    let terms =
+        |wait| Terms { window: Some(window), wait: Some(Duration::from_secs(wait)), ..Terms::default() };
+    let (end, truth, _) = under(&terms(70), Roll::default(), Vec::new());
+    assert!(
+        matches!(&end, End::Stopped(why) if why.contains("07:59-08:01Z, is over, before defragment m2")),
+        "{end:?}"
+    );
+    assert_eq!(truth.calls, [2]);
+}
+
+#[test]
+fn what_takes_longer_than_what_is_left_is_not_begun() {
+    let request = Request::Defragment(Roll::default());
+    let seconds = |s| Some(Duration::from_secs(s));
+    let run = |all| carry_out_under(&Terms::default(), all, &request, healthy(3), Vec::new());
+    assert_eq!(run(seconds(60)).0, End::Done);
+    let (end, truth, _) = run(seconds(2));
+    assert!(matches!(&end, End::Stopped(why) if why.contains("are left, before defragment m2")), "{end:?}");
+    assert_eq!(truth.calls, [2]);
+}
+
+/// A rule is asked when a member's turn comes, not when the plan was made.
+#[test]
+fn a_rule_is_asked_at_each_turn() {
+    let rule = Rule::parse("dbSizeFree > 0").unwrap();
+    let request = Roll { rule: Some(rule), compact: Some(10), ..Roll::default() };
+    let mut view = healthy(3);
+    // It has nothing free, and is in the plan all the same: the compaction may free something.
+    let status = view.members[1].status.as_mut().unwrap();
+    status.db_size = status.db_size_in_use;
+    let (end, truth, events) =
+        carry_out_under(&Terms::default(), None, &Request::Defragment(request), view, Vec::new());
+    assert_eq!((end, truth.calls), (End::Done, vec![2, 0]));
+    let needless = |e: &&OpEvent| matches!(e, OpEvent::StepEnded { end: StepEnd::Needless(why), .. } if why.contains("is false"));
+    assert_eq!(events.iter().filter(needless).count(), 1, "{events:?}");
+}
+
+/// What must not be waited for any more ends as unknown, and the journal says so.
+#[test]
+fn what_is_abandoned_is_unknown() {
+    for mishap in [Mishap::NeverEnds, Mishap::GoesOnBehind(900)] {
+        let asked = (9, Mishap::Asked(Haste::Abandon));
+        let (end, truth, _) = roll(3, false, vec![(2, mishap), asked]);
+        assert!(
+            matches!(&end, End::Unknown(why) if why.contains("may still be going on")),
+            "{end:?} {:?}",
+            truth.journal
+        );
+        assert_eq!(truth.calls, [2]);
+        assert!(
+            truth.journal.iter().any(|l| l.starts_with("answered") && l.contains("Unknown")),
+            "{:?}",
+            truth.journal
+        );
+        assert!(truth.journal.last().is_some_and(|l| l.starts_with("over Unknown")), "{:?}", truth.journal);
+    }
+}
+
 /// Out of space, with history to drop.
 fn full() -> ClusterView {
     let mut view = healthy(3);
@@ -165,7 +294,7 @@ fn who_leads_by_then_is_not_rewritten_where_it_is_unless_that_was_confirmed() {
     // One follower alone was asked for, and leads before its turn.
     let view = healthy(3);
     let member = view.members[1].id.unwrap();
-    let request = Request::Defragment { members: vec![member], move_leader: false, rule: None };
+    let request = Request::Defragment(Roll { members: vec![member], ..Roll::default() });
     let (end, truth, _) = carry_out(&request, view, vec![(1, Mishap::Leads(1))]);
     assert!(matches!(&end, End::Stopped(why) if why.contains("leads by now")), "{end:?}");
     assert!(truth.calls.is_empty());

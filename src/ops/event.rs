@@ -109,6 +109,8 @@ pub struct Limits {
     pub pause: Duration,
     /// Looks in a row that must be good after a step.
     pub good_looks: u32,
+    /// How long all of it may take; a step that is known to take longer than what is left is not begun.
+    pub all: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -120,8 +122,20 @@ impl Default for Limits {
             watch: Duration::from_secs(1_800),
             pause: Duration::from_millis(200),
             good_looks: 2,
+            all: None,
         }
     }
+}
+
+/// How soon an operation shall stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Haste {
+    /// When the running step has come to its end.
+    SafePoint,
+    /// The same; but what changes nothing, a snapshot, is left in the middle, and its part removed.
+    AtOnce,
+    /// Now: what was sent may go on, and nobody waits to see what becomes of it.
+    Abandon,
 }
 
 /// That an operation shall stop.
@@ -129,6 +143,6 @@ impl Default for Limits {
 pub struct Stop {
     /// Who or what wants it.
     pub why: String,
-    /// A step that changes nothing, a snapshot, need not be brought to its end.
-    pub at_once: bool,
+    /// How soon.
+    pub haste: Haste,
 }

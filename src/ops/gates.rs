@@ -3,13 +3,11 @@
 
 use crate::model::{AlarmKind, ClusterId, ClusterView, Conflict, MemberId, MemberState, MemberView};
 
-use super::plan::Action;
+use super::plan::{Action, Permille};
 
 /// Entries that a member may be behind: etcd itself calls an apply gap of 5,000 slow; a healthy follower under load is
 /// a few hundred behind at the moment of a look.
 pub const LAG_BOUND: u64 = 1_000;
-/// A file must be below this share of the quota before NOSPACE is taken back, or it only comes again.
-pub const DISARM_BELOW: f64 = 0.9;
 
 /// Whether to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +105,7 @@ pub fn before(cluster: ClusterId, action: &Action, view: &ClusterView) -> Gate {
             Ok(m) => all([here, whole(m)]),
             Err(gate) => gate,
         },
-        Action::Disarm { member, alarm } => all([here, disarm(view, *member, *alarm)]),
+        Action::Disarm { member, alarm, below } => all([here, disarm(view, *member, *alarm, *below)]),
         Action::Compact { revision } => match view.revision {
             Some(head) if *revision > head => {
                 Stop(format!("revision {} is in the future: the newest is {}", revision.0, head.0))
@@ -124,7 +122,8 @@ fn raised(view: &ClusterView, member: Option<MemberId>, alarm: AlarmKind) -> boo
 }
 
 /// NOSPACE is taken back only when every file is below the quota; otherwise it says what must come first.
-fn disarm(view: &ClusterView, member: Option<MemberId>, alarm: AlarmKind) -> Gate {
+fn disarm(view: &ClusterView, member: Option<MemberId>, alarm: AlarmKind, below: Permille) -> Gate {
+    let below = below.share();
     if !raised(view, member, alarm) {
         // Somebody else took it back: what was wanted is so.
         return Go;
@@ -147,9 +146,9 @@ fn disarm(view: &ClusterView, member: Option<MemberId>, alarm: AlarmKind) -> Gat
                 m.label()
             ));
         };
-        if size.share_of(quota) >= DISARM_BELOW {
+        if size.share_of(quota) >= below {
             let in_use = status.db_size_in_use.unwrap_or(size);
-            let first = if in_use.share_of(quota) >= DISARM_BELOW {
+            let first = if in_use.share_of(quota) >= below {
                 "live data fills it: delete keys and compact, or raise --quota-backend-bytes; a defragmentation gives back next to nothing"
             } else {
                 "compact and defragment first"
@@ -207,7 +206,7 @@ pub fn after(cluster: ClusterId, action: &Action, view: &ClusterView) -> Gate {
             let agree = voters().all(|m| names(&m)) && voters().count() >= quorum;
             all([here, if agree { Go } else { Wait("not every member names the new leader yet".into()) }])
         }
-        Action::Disarm { member, alarm } => {
+        Action::Disarm { member, alarm, .. } => {
             if raised(view, *member, *alarm) {
                 Wait(format!("{alarm} is still raised"))
             } else {
@@ -269,7 +268,8 @@ mod tests {
             view
         };
         let gate = |view: &ClusterView| {
-            before(cluster(), &Action::Disarm { member: None, alarm: AlarmKind::NoSpace }, view)
+            let below = Permille::default();
+            before(cluster(), &Action::Disarm { member: None, alarm: AlarmKind::NoSpace, below }, view)
         };
         assert_eq!(gate(&sized(899, 100)), Go);
         assert!(matches!(gate(&sized(900, 100)), Stop(s) if s.contains("compact and defragment first")));

@@ -46,9 +46,28 @@ impl Confirmed {
         &self.plan
     }
 
+    /// For the lock that is held while it is carried out.
+    pub(super) const fn permit_of_lock(&self) -> Permit {
+        Permit::granted(self.plan.cluster)
+    }
+
     pub(super) fn into_parts(self) -> (Plan, Permit) {
         (self.plan, self.permit)
     }
+}
+
+/// Why a plan may not be carried out at all, however it is confirmed.
+#[must_use]
+pub fn refusal(plan: &Plan, mode: &Mode) -> Option<Refusal> {
+    if let Mode::ReadOnly(who) = mode
+        && plan.changes()
+    {
+        return Some(Refusal::ReadOnly(who.clone()));
+    }
+    if let Some(check) = plan.checks.iter().find(|c| c.verdict == Verdict::Block) {
+        return Some(Refusal::Blocked(check.line.clone()));
+    }
+    plan.steps.is_empty().then(|| Refusal::NothingToDo(plan.skipped.join("; ")))
 }
 
 /// Lets a plan pass. `typed` is what was typed to confirm it, if it asks for that.
@@ -56,16 +75,8 @@ impl Confirmed {
 /// # Errors
 /// Why not.
 pub fn confirm(plan: Plan, mode: &Mode, typed: &str) -> Result<Confirmed, Refusal> {
-    if let Mode::ReadOnly(who) = mode
-        && plan.changes()
-    {
-        return Err(Refusal::ReadOnly(who.clone()));
-    }
-    if let Some(check) = plan.checks.iter().find(|c| c.verdict == Verdict::Block) {
-        return Err(Refusal::Blocked(check.line.clone()));
-    }
-    if plan.steps.is_empty() {
-        return Err(Refusal::NothingToDo(plan.skipped.join("; ")));
+    if let Some(refusal) = refusal(&plan, mode) {
+        return Err(refusal);
     }
     if let Some(name) = plan.typed_name().filter(|name| *name != typed.trim()) {
         return Err(Refusal::NotConfirmed(name.to_owned()));

@@ -29,6 +29,8 @@ pub enum StepEnd {
     Unknown(String),
     /// It was left out; nothing was sent.
     Skipped(String),
+    /// When its turn came it was not wanted any more: a rule was false of the member.
+    Needless(String),
 }
 
 /// How an operation ended.
@@ -78,7 +80,7 @@ pub fn step_line(step: &Step, end: &StepEnd, figures: &Figures) -> String {
         }
         StepEnd::Failed(why) => format!("{}: failed{after}: {why}", step.title),
         StepEnd::Unknown(why) => format!("{}: outcome unknown: {why}", step.title),
-        StepEnd::Skipped(why) => format!("{}: {why}", step.title),
+        StepEnd::Skipped(why) | StepEnd::Needless(why) => format!("{}: {why}", step.title),
     }
 }
 

@@ -94,7 +94,7 @@ impl Lost {
                 Some(leader) if over => failed(format!("{} leads", now.name_of(leader))),
                 _ => None,
             },
-            Action::Disarm { member, alarm } => {
+            Action::Disarm { member, alarm, .. } => {
                 let raised =
                     now.alarms.iter().any(|a| member.is_none_or(|m| a.member == m) && a.kind == *alarm);
                 match (raised, now.leader.is_some()) {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::journal::{End, StepEnd, lock_of, path_of};
-use super::plan::{Action, Keep, PlanId, Request};
+use super::plan::{Action, Keep, PlanId, Request, Roll};
 use crate::model::text::printable;
 use crate::model::units::grouped;
 use crate::model::{AlarmKind, ClusterId, ClusterView, MemberId};
@@ -85,7 +85,8 @@ impl Past {
 
     /// Members that it was to defragment and did not.
     fn undefragmented(&self) -> impl Iterator<Item = MemberId> {
-        self.steps.iter().filter(|s| s.end != Some(StepEnd::Done)).filter_map(|s| match s.action {
+        let open = |s: &&PastStep| !matches!(s.end, Some(StepEnd::Done | StepEnd::Needless(_)));
+        self.steps.iter().filter(open).filter_map(|s| match s.action {
             Some(Action::Defragment { member }) => Some(member),
             _ => None,
         })
@@ -95,7 +96,7 @@ impl Past {
     fn rest(&self, view: &ClusterView, since: &BTreeSet<MemberId>) -> Result<Request, String> {
         let request = self.request.clone().ok_or("its journal entry does not tell what was asked for")?;
         match request {
-            Request::Defragment { move_leader, .. } => {
+            Request::Defragment(roll) => {
                 let left: Vec<_> = self
                     .undefragmented()
                     .filter(|id| view.member(*id).is_some() && !since.contains(id))
@@ -103,8 +104,9 @@ impl Past {
                 if left.is_empty() {
                     return Err("every member of it was defragmented".into());
                 }
-                // Who is left is decided: the rule was asked when it began.
-                Ok(Request::Defragment { members: left, move_leader, rule: None })
+                let compacted = self.done(|a| matches!(a, Action::Compact { .. }));
+                let compact = roll.compact.filter(|_| !compacted);
+                Ok(Request::Defragment(Roll { members: left, compact, ..roll }))
             }
             Request::Compact(_) => {
                 let revision = self.steps.iter().find_map(|s| match s.action {
@@ -189,7 +191,7 @@ impl History {
     /// Whether later operations did what was left.
     fn covered(&self, at: usize) -> bool {
         let Some(past) = self.operations.get(at) else { return true };
-        if let Some(Request::Defragment { .. }) = &past.request {
+        if let Some(Request::Defragment(_)) = &past.request {
             let done = self.defragmented_after(at);
             return past.undefragmented().all(|m| done.contains(&m));
         }
@@ -332,6 +334,7 @@ fn learn(history: &mut History, record: &Value, at: Option<Timestamp>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::plan::Permille;
     use crate::testing::healthy;
 
     fn lines(view: &ClusterView, lines: &[String]) -> History {
@@ -369,7 +372,7 @@ mod tests {
         let open = history.open().unwrap();
         let (number, step) = open.cut_in().unwrap();
         assert_eq!((number, &step.title), (2, &format!("defragment {}", view.members[2].id.unwrap())));
-        let Ok(Request::Defragment { members, move_leader: true, rule: None }) = history.rest(open, &view)
+        let Ok(Request::Defragment(Roll { members, move_leader: true, .. })) = history.rest(open, &view)
         else {
             panic!("{open:?}")
         };
@@ -419,7 +422,7 @@ mod tests {
         all.push(ended(1, a));
         let history = lines(&view, &all);
         let open = history.open().unwrap();
-        let Ok(Request::Defragment { members, .. }) = history.rest(open, &view) else { panic!() };
+        let Ok(Request::Defragment(Roll { members, .. })) = history.rest(open, &view) else { panic!() };
         assert_eq!((open.plan.0.as_str(), members), ("p2", vec![c]), "what went on was killed, too");
         all.push(ended(2, c));
         assert_eq!(lines(&view, &all).open(), None, "together they did it all");
@@ -448,7 +451,10 @@ mod tests {
         assert!(compacted.rest(&view, &BTreeSet::new()).unwrap_err().contains("is gone"));
         view.compact_revision = None;
         assert_eq!(compacted.rest(&view, &BTreeSet::new()), Ok(Request::Compact(Keep::From(revision))));
-        let disarm = past(Request::Disarm, Action::Disarm { member: None, alarm: AlarmKind::NoSpace });
+        let disarm = past(
+            Request::Disarm,
+            Action::Disarm { member: None, alarm: AlarmKind::NoSpace, below: Permille::default() },
+        );
         assert!(disarm.rest(&view, &BTreeSet::new()).is_err());
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::rule::Rule;
+use super::terms::Terms;
 use crate::model::{AlarmKind, Bytes, ClusterId, MemberId, Revision};
 
 /// What was asked for.
@@ -16,15 +18,8 @@ use crate::model::{AlarmKind, Bytes, ClusterId, MemberId, Revision};
 pub enum Request {
     /// Drop revisions.
     Compact(Keep),
-    /// Defragment members one after the other; none named: every voter.
-    Defragment {
-        /// Which ones; empty: all.
-        members: Vec<MemberId>,
-        /// Move leadership away before the leader's turn.
-        move_leader: bool,
-        /// Only members of which this is true.
-        rule: Option<super::rule::Rule>,
-    },
+    /// Defragment members one after the other.
+    Defragment(Roll),
     /// Let another member lead.
     MoveLeader {
         /// Who.
@@ -52,6 +47,30 @@ pub enum Request {
         /// Revisions kept.
         keep: u64,
     },
+}
+
+/// Which members are defragmented, and what comes before and after.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Roll {
+    /// Which ones; empty: every voter.
+    pub members: Vec<MemberId>,
+    /// Not these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<MemberId>,
+    /// Move leadership away before the leader's turn.
+    pub move_leader: bool,
+    /// Only members of which this is true when their turn comes.
+    pub rule: Option<Rule>,
+    /// For the rule: the quota of members that do not tell theirs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Bytes>,
+    /// A compaction comes first; so many revisions are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compact: Option<u64>,
+    /// NOSPACE is taken back afterwards, if it is raised.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub disarm: bool,
 }
 
 /// What a compaction keeps.
@@ -103,6 +122,9 @@ pub enum Action {
         member: Option<MemberId>,
         /// Which alarm.
         alarm: AlarmKind,
+        /// NOSPACE: every file must be below this share of its quota, or the alarm only comes again.
+        #[serde(default)]
+        below: Permille,
     },
     /// `Maintenance.Snapshot` into a file.
     Snapshot {
@@ -144,10 +166,42 @@ impl Action {
         !matches!(self, Self::Snapshot { .. })
     }
 
+    /// Whether it is part of a sweep over the members.
+    #[must_use]
+    pub const fn rolls(&self) -> bool {
+        matches!(self, Self::Defragment { .. } | Self::MoveLeader { .. })
+    }
+
+    /// Whether members or writers wait for it: what is done in quiet hours.
+    #[must_use]
+    pub const fn stalls(&self) -> bool {
+        matches!(self, Self::Defragment { .. } | Self::Compact { .. } | Self::MoveLeader { .. })
+    }
+
     /// Whether whoever serves, or leads, can be asked to carry it out: it goes through Raft.
     #[must_use]
     pub const fn takes_any_voter(&self) -> bool {
         !matches!(self, Self::Defragment { .. } | Self::Snapshot { .. })
+    }
+}
+
+/// A share in thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Permille(pub u16);
+
+impl Default for Permille {
+    /// What etcd-defrag and its users take back NOSPACE below.
+    fn default() -> Self {
+        Self(900)
+    }
+}
+
+impl Permille {
+    /// As a share of one.
+    #[must_use]
+    pub fn share(self) -> f64 {
+        f64::from(self.0) / 1_000.0
     }
 }
 
@@ -255,6 +309,9 @@ pub struct Plan {
     pub name_to_type: String,
     /// When a step fails.
     pub after_failure: AfterFailure,
+    /// Under what terms it is carried out.
+    #[serde(default)]
+    pub terms: Terms,
 }
 
 impl Plan {

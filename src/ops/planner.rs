@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use thiserror::Error;
 
 use super::gates::{self, Gate};
 use super::plan::{Action, AfterFailure, Check, Keep, Plan, PlanId, Request, Step, Verdict};
-use super::rule::Rule;
+use super::terms::Terms;
 use crate::model::units::grouped;
-use crate::model::{AlarmKind, Bytes, ClusterId, ClusterView, MemberId, MemberView, Revision, Role};
+use crate::model::{AlarmKind, ClusterId, ClusterView, MemberId, MemberView, Revision};
 use crate::snapshot::Place;
 
 /// What a planner goes by.
@@ -32,13 +33,38 @@ pub struct Situation<'a> {
     pub busy: Option<&'a str>,
     /// The key that proves a write.
     pub proof_key: &'a str,
+    /// Under what terms it is to be carried out; none: without any.
+    pub terms: Option<&'a Terms>,
+}
+
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NoPlan {
+    /// What was asked for is so already.
+    #[error("{0}")]
+    NothingToDo(String),
+    /// It cannot be planned.
+    #[error("{0}")]
+    Impossible(String),
+}
+
+impl From<String> for NoPlan {
+    fn from(why: String) -> Self {
+        Self::Impossible(why)
+    }
+}
+
+impl From<&str> for NoPlan {
+    fn from(why: &str) -> Self {
+        Self::Impossible(why.to_owned())
+    }
 }
 
 /// The longest name that has room in a dialog, twice: to be read and to be typed.
 const LONGEST_NAME: usize = 32;
 
 /// What must be typed to confirm: the name, or the id of what has a name that nobody can type.
-fn typeable(name: &str, id: &str) -> String {
+pub(super) fn typeable(name: &str, id: &str) -> String {
     let typed = |c: char| c.is_ascii_graphic() || c == ' ';
     let can_be = name.chars().all(typed) && name.trim() == name && (1..=LONGEST_NAME).contains(&name.len());
     if can_be { name.to_owned() } else { id.to_owned() }
@@ -48,7 +74,7 @@ fn typeable(name: &str, id: &str) -> String {
 ///
 /// # Errors
 /// Why there is nothing to plan, such as no cluster that answers.
-pub fn plan(request: &Request, s: Situation<'_>) -> Result<Plan, String> {
+pub fn plan(request: &Request, s: Situation<'_>) -> Result<Plan, NoPlan> {
     let cluster = s.view.cluster_id.ok_or("nobody has answered yet: there is no cluster to plan for")?;
     if s.view.listed() == 0 {
         return Err("the member list is not known yet".into());
@@ -56,9 +82,7 @@ pub fn plan(request: &Request, s: Situation<'_>) -> Result<Plan, String> {
     let mut draft = Draft::new(s, cluster, request);
     match request {
         Request::Compact(keep) => draft.compact(*keep)?,
-        Request::Defragment { members, move_leader, rule } => {
-            draft.defragment(members, *move_leader, rule.as_ref());
-        }
+        Request::Defragment(roll) => draft.defragment(roll),
         Request::MoveLeader { to } => draft.move_leader(*to),
         Request::Disarm => draft.disarm()?,
         Request::Snapshot { member, folder, name, verify } => {
@@ -97,11 +121,22 @@ impl<'a> Draft<'a> {
             danger: None,
             name_to_type: typeable(s.cluster_name, &cluster.to_string()),
             after_failure: AfterFailure::Stop,
+            terms: s.terms.cloned().unwrap_or_default(),
         };
         Self { s, plan }
     }
 
     fn finish(mut self) -> Plan {
+        let stalls = self.plan.steps.iter().any(|s| s.action.stalls());
+        if let Some(window) = self.plan.terms.window.filter(|_| stalls) {
+            let now = self.s.view.at;
+            self.check(
+                window.is_open(now),
+                format!("within {window}"),
+                Verdict::Block,
+                format!("it is {}, and what stalls members is begun within {window} alone", clock(now)),
+            );
+        }
         let busy = self.s.busy;
         self.check(
             busy.is_none(),
@@ -158,7 +193,7 @@ impl<'a> Draft<'a> {
         endpoint.map_or_else(|| "ENDPOINT".to_owned(), ToString::to_string)
     }
 
-    fn voters(&self) -> Vec<&'a MemberView> {
+    pub(super) fn voters(&self) -> Vec<&'a MemberView> {
         self.s.view.members.iter().filter(|m| m.is_voter()).collect()
     }
 
@@ -208,7 +243,7 @@ impl<'a> Draft<'a> {
         );
     }
 
-    fn compact(&mut self, keep: Keep) -> Result<(), String> {
+    fn compact(&mut self, keep: Keep) -> Result<(), NoPlan> {
         let head = self.s.view.revision.ok_or("the revision is not known yet")?;
         let revision = match keep {
             Keep::From(revision) => revision,
@@ -219,19 +254,21 @@ impl<'a> Draft<'a> {
         let shown = |r: i64| grouped(u64::try_from(r).unwrap_or_default());
         let there = head.0.saturating_sub(compacted);
         if revision.0 <= compacted.max(0) {
-            let line = match keep {
-                Keep::Last(n) => format!(
-                    "there is nothing to drop: {} revisions are there, and {} are to be kept; keep fewer",
+            match keep {
+                Keep::Last(n) => self.plan.skipped.push(format!(
+                    "{} revisions are there, and {} are to be kept; keep fewer",
                     shown(there),
                     grouped(n)
-                ),
-                Keep::From(_) => format!(
-                    "revision {} is compacted already: the compact revision is {}",
-                    shown(revision.0),
-                    shown(compacted)
-                ),
-            };
-            self.check(false, "", Verdict::Block, line);
+                )),
+                Keep::From(_) => {
+                    let line = format!(
+                        "revision {} is compacted already: the compact revision is {}",
+                        shown(revision.0),
+                        shown(compacted)
+                    );
+                    self.check(false, "", Verdict::Block, line);
+                }
+            }
             return Ok(());
         }
         let dropped = revision.0.saturating_sub(compacted.max(1));
@@ -270,118 +307,6 @@ impl<'a> Draft<'a> {
         );
     }
 
-    /// The voters that are to be defragmented, in order: followers first, the smallest file first, the leader last.
-    pub(super) fn targets(&mut self, members: &[MemberId], rule: Option<&Rule>) -> Vec<&'a MemberView> {
-        let mut targets = Vec::new();
-        for m in self.s.view.members.iter().filter(|m| m.listed) {
-            let Some(id) = m.id else { continue };
-            let named = members.contains(&id);
-            if !members.is_empty() && !named {
-                continue;
-            }
-            if m.role == Role::Unstarted {
-                self.plan.skipped.push(format!("{}: was never started", m.label()));
-            } else if m.learner {
-                self.plan.skipped.push(format!("{}: a learner takes no defragmentation", m.label()));
-            } else if let Some(why) = rule.and_then(|r| r.excludes(m)) {
-                self.plan.skipped.push(format!("{}: {why}", m.label()));
-            } else {
-                targets.push(m);
-            }
-        }
-        let size = |m: &MemberView| m.status.as_ref().and_then(|s| s.db_size).unwrap_or_default();
-        targets.sort_by_key(|m| (m.id == self.s.view.leader, size(m), m.label()));
-        targets
-    }
-
-    fn defragment(&mut self, members: &[MemberId], move_leader: bool, rule: Option<&Rule>) {
-        let targets = self.targets(members, rule);
-        self.plan.title = match targets.as_slice() {
-            [one] if members.len() == 1 => {
-                let id = one.id.map_or_else(String::new, |id| id.to_string());
-                self.plan.name_to_type = typeable(&one.label(), &id);
-                format!("Defragmentation of {}", one.label())
-            }
-            _ => format!("Rolling defragmentation of {}", self.s.cluster_name),
-        };
-        self.defragment_steps(&targets, move_leader);
-        let frees: u64 = self.plan.steps.iter().filter_map(|s| Some(s.before?.minus(s.after?).0)).sum();
-        let sizes: u64 = self.plan.steps.iter().filter_map(|s| Some(s.before?.0)).sum();
-        self.say(format!("Frees about {} of {}.", Bytes(frees), Bytes(sizes)));
-        self.say("A member answers nothing while its file is rewritten: no reads, no writes, no Status; Raft goes on. It needs free disk for what is in use, beside the old file.");
-        if targets.len() > 1 {
-            self.say("Between members: it answers again, has caught up, every voter serves, one leader; otherwise it stops and says why.");
-        }
-        self.health_checks();
-        if sizes > 0 && frees < sizes / 50 {
-            let line = format!("it gives back next to nothing: about {} of {}", Bytes(frees), Bytes(sizes));
-            self.check(false, "", Verdict::Warn, line);
-        }
-        self.snapshot_check();
-        let leader_in_place = !move_leader && targets.iter().any(|m| m.id == self.s.view.leader);
-        let voters = self.voters().len();
-        if voters < 3 {
-            let line = format!(
-                "{voters} voter{}: clients have nobody else to turn to meanwhile",
-                if voters == 1 { "" } else { "s" }
-            );
-            self.check(false, "", Verdict::Warn, line);
-        } else if leader_in_place {
-            self.plan.danger =
-                Some("the leader is rewritten where it is: its clients wait until it is done".into());
-        }
-    }
-
-    pub(super) fn defragment_steps(&mut self, targets: &[&'a MemberView], move_leader: bool) {
-        let leader = self.s.view.leader;
-        // A roll that was confirmed to rewrite the leader where it is may meet another leader by then.
-        let alone = self.voters().len() < 2;
-        let in_place = (!move_leader || alone) && targets.iter().any(|m| m.id.is_some() && m.id == leader);
-        for m in targets {
-            let Some(id) = m.id else { continue };
-            if move_leader && Some(id) == leader {
-                self.move_step(id, targets);
-            }
-            let (size, in_use) = m.status.as_ref().map_or((None, None), |s| (s.db_size, s.db_size_in_use));
-            let estimate = self.estimate(id, in_use);
-            let endpoint = self.endpoint(id);
-            let title = format!("defragment {}", m.label());
-            let etcdctl = format!("etcdctl defrag --endpoints={endpoint}");
-            let step = self.step(Action::Defragment { member: id }, title, etcdctl);
-            (step.before, step.after, step.estimate) = (size, in_use, estimate);
-            step.as_leader = in_place;
-        }
-    }
-
-    /// Seconds from what this member, or else any, rewrote in a second last time.
-    fn estimate(&self, id: MemberId, in_use: Option<Bytes>) -> Option<Duration> {
-        let rate =
-            self.s.rates.get(&id).or_else(|| self.s.rates.values().next()).copied().filter(|r| *r > 0.0)?;
-        #[allow(clippy::cast_precision_loss)] // an estimate
-        Duration::try_from_secs_f64(in_use?.0 as f64 / rate).ok()
-    }
-
-    /// Leadership goes to the best other voter: defragmented by then, caught up, the nearest.
-    fn move_step(&mut self, from: MemberId, targets: &[&'a MemberView]) {
-        let done = |m: &MemberView| targets.iter().any(|t| t.id == m.id);
-        let best = self
-            .voters()
-            .into_iter()
-            .filter(|m| m.id != Some(from) && m.state.serves())
-            .min_by_key(|m| (!done(m), m.lag.unwrap_or(u64::MAX) > gates::LAG_BOUND, m.latency));
-        let Some((best, to)) = best.and_then(|m| Some((m, m.id?))) else {
-            self.plan.skipped.push("moving the leader: there is no other voter to lead".into());
-            return;
-        };
-        let (name, endpoint) = (self.name(from), self.endpoint(from));
-        self.step(
-            Action::MoveLeader { from, to },
-            format!("move leader {name} to {}", best.label()),
-            format!("etcdctl move-leader {to} --endpoints={endpoint}"),
-        )
-        .estimate = Some(Duration::from_secs(1));
-    }
-
     fn move_leader(&mut self, to: MemberId) {
         let name = self.name(to);
         self.plan.title = format!("Leadership to {name}");
@@ -390,13 +315,22 @@ impl<'a> Draft<'a> {
             self.check(false, "", Verdict::Block, "nobody leads: there is nothing to move");
             return;
         };
+        if from == to {
+            self.plan.skipped.push(format!("{name} leads already"));
+            return;
+        }
         let endpoint = self.endpoint(from);
         let title = format!("move leader {} to {name}", self.name(from));
         let etcdctl = format!("etcdctl move-leader {to} --endpoints={endpoint}");
         self.step(Action::MoveLeader { from, to }, title, etcdctl);
-        self.check(from != to, format!("{name} follows"), Verdict::Block, format!("{name} leads already"));
+        self.check(true, format!("{name} follows"), Verdict::Block, "");
         self.gate_check(&Action::MoveLeader { from, to }, format!("{name} is a voter and has caught up"));
     }
+}
+
+/// The time of day, and where that is told.
+fn clock(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::system()).strftime("%H:%M %Z").to_string()
 }
 
 #[cfg(test)]

@@ -2,20 +2,19 @@
 
 use std::path::Path;
 
-use super::gates;
-use super::plan::{Action, AfterFailure, Verdict, Verify};
-use super::planner::Draft;
+use super::plan::{Action, AfterFailure, Roll, Verdict, Verify};
+use super::planner::{Draft, NoPlan};
+use crate::model::AlarmKind;
 use crate::model::units::{grouped, percent};
-use crate::model::{AlarmKind, Revision};
 
 /// Files that fill so much of the quota after a recovery fill it again soon.
 const TIGHT: f64 = 0.6;
 
 impl Draft<'_> {
-    pub(super) fn disarm(&mut self) -> Result<(), String> {
+    pub(super) fn disarm(&mut self) -> Result<(), NoPlan> {
         self.plan.title = format!("Disarming the alarms of {}", self.s.cluster_name);
         if self.s.view.alarms.is_empty() {
-            return Err("no alarm is raised".into());
+            return Err(NoPlan::NothingToDo("no alarm is raised".into()));
         }
         self.disarm_steps(AlarmKind::NoSpace);
         self.disarm_steps(AlarmKind::Corrupt);
@@ -33,24 +32,26 @@ impl Draft<'_> {
     }
 
     /// One step for NOSPACE, whoever raises it then; one for each CORRUPT that is seen now.
-    fn disarm_steps(&mut self, kind: AlarmKind) {
+    pub(super) fn disarm_steps(&mut self, kind: AlarmKind) {
+        let below = self.plan.terms.disarm_below.unwrap_or_default();
         let view = self.s.view;
         let raisers: Vec<_> = view.alarms.iter().filter(|a| a.kind == kind).map(|a| a.member).collect();
         let etcdctl = "etcdctl alarm disarm";
         if kind == AlarmKind::NoSpace && !raisers.is_empty() {
             let title = format!("disarm {kind} of {}", view.raisers(kind));
-            self.step(Action::Disarm { member: None, alarm: kind }, title, etcdctl.into());
+            self.step(Action::Disarm { member: None, alarm: kind, below }, title, etcdctl.into());
             return;
         }
         for member in raisers {
             let title = format!("disarm {kind} of {}", self.name(member));
-            self.step(Action::Disarm { member: Some(member), alarm: kind }, title, etcdctl.into());
+            self.step(Action::Disarm { member: Some(member), alarm: kind, below }, title, etcdctl.into());
         }
     }
 
-    pub(super) fn recover(&mut self, folder: Option<&Path>, keep: u64) -> Result<(), String> {
+    pub(super) fn recover(&mut self, folder: Option<&Path>, keep: u64) -> Result<(), NoPlan> {
         if self.s.view.raisers(AlarmKind::NoSpace).is_empty() {
-            return Err("no NOSPACE alarm is raised: there is nothing to recover from".into());
+            let why = "no NOSPACE alarm is raised: there is nothing to recover from";
+            return Err(NoPlan::NothingToDo(why.into()));
         }
         self.plan.title = format!("Recovery of {} from NOSPACE", self.s.cluster_name);
         self.plan.after_failure = AfterFailure::GoOn;
@@ -62,17 +63,9 @@ impl Draft<'_> {
         }
         let head = self.s.view.revision.map_or(0, |r| r.0);
         let floor = self.s.view.compact_revision.map_or(0, |r| r.0);
-        let revision = head.saturating_sub(i64::try_from(keep).unwrap_or(i64::MAX));
-        let compacts = revision > floor.max(0) && revision >= 1;
-        if compacts {
-            self.compact_step(Revision(revision));
-        } else {
-            self.plan.skipped.push(format!(
-                "compaction: no more than {} revisions are there, and so many are kept",
-                grouped(keep)
-            ));
-        }
-        let targets = self.targets(&[], None);
+        let compacts = self.revision_to_keep(keep).is_some();
+        self.compact_first(keep);
+        let targets = self.targets(&Roll::default());
         self.defragment_steps(&targets, false);
         self.disarm_steps(AlarmKind::NoSpace);
         let key = self.s.proof_key.to_owned();
@@ -84,18 +77,19 @@ impl Draft<'_> {
         self.say("Drops old revisions, rewrites each file one after the other, takes the alarm back once every file is below the quota, and proves it with a put and a delete of a key of its own.");
         self.say("Then: find what fills the database, and raise --quota-backend-bytes (8 GiB at most is advised) if the data is meant to be there.");
         self.health_checks();
+        let below = self.plan.terms.disarm_below.unwrap_or_default().share();
         // Live data alone fills the quota, and there is no history to drop: none of this would help.
         let full = self.s.view.members.iter().filter(|m| m.listed).find_map(|m| {
             let (quota, _) = m.quota()?;
             let in_use = m.status.as_ref()?.db_size_in_use?;
-            (in_use.share_of(quota) >= gates::DISARM_BELOW).then_some((m, in_use, quota))
+            (in_use.share_of(quota) >= below).then_some((m, in_use, quota))
         });
         // It would work, and not for long.
         let tight = self.s.view.members.iter().filter(|m| m.listed).find_map(|m| {
             let (quota, _) = m.quota()?;
             let in_use = m.status.as_ref()?.db_size_in_use?;
             let share = in_use.share_of(quota);
-            (TIGHT..gates::DISARM_BELOW).contains(&share).then_some((m, in_use, quota))
+            (TIGHT..below).contains(&share).then_some((m, in_use, quota))
         });
         if let Some((m, in_use, quota)) = tight.filter(|_| !compacts) {
             let line = format!(

@@ -10,8 +10,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::model::MemberView;
 use crate::model::units::bytes;
+use crate::model::{Bytes, MemberView};
 
 /// A rule that was read. In the journal it is its text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -235,16 +235,18 @@ impl Rule {
         self.expression.value(variables) != 0.0
     }
 
-    /// Why a member is left out; none when the rule is true of it.
+    /// Why a member is left out; none when the rule is true of it. `quota` is that of members that do not tell theirs.
     #[must_use]
-    pub fn excludes(&self, m: &MemberView) -> Option<String> {
+    pub fn excludes(&self, m: &MemberView, quota: Option<Bytes>) -> Option<String> {
         let Some(s) = &m.status else { return Some("its sizes are not known".into()) };
         let (Some(size), Some(in_use)) = (s.db_size, s.db_size_in_use) else {
             return Some("its sizes are not known".into());
         };
-        let quota = m.quota().map(|(q, _)| q);
+        let quota = m.quota().map(|(q, _)| q).or(quota);
         if quota.is_none() && self.text.contains("dbQuota") {
-            return Some("the rule asks for its quota, which is not known".into());
+            return Some(
+                "the rule asks for its quota, which is not known: its /metrics tell it, or --quota".into(),
+            );
         }
         #[allow(clippy::cast_precision_loss)] // sizes of databases
         let variables = Variables {

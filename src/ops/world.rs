@@ -84,7 +84,7 @@ impl Live {
 
     /// The alarms that an action takes back, as they are raised now.
     fn raised(&self, action: &Action) -> Vec<Alarm> {
-        let Action::Disarm { member, alarm } = action else { return Vec::new() };
+        let Action::Disarm { member, alarm, .. } = action else { return Vec::new() };
         let view = self.poll.view();
         let meant = |a: &&Alarm| a.kind == *alarm && member.is_none_or(|m| a.member == m);
         view.alarms.iter().filter(meant).copied().collect()

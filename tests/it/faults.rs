@@ -9,7 +9,7 @@ use etcdtop::etcd::http::HttpConnection;
 use etcdtop::lab::Spec;
 use etcdtop::model::{Bytes, ClusterView, Endpoint, MemberId, MemberState, Revision};
 use etcdtop::ops::journal::{End, Journal, StepEnd};
-use etcdtop::ops::plan::{Action, Keep, Plan, Request, Verify};
+use etcdtop::ops::plan::{Action, Keep, Plan, Request, Roll, Verify};
 use etcdtop::ops::{Limits, OpEvent};
 use tokio::sync::watch;
 
@@ -246,7 +246,7 @@ async fn in_the_middle_of_a_defragmentation() {
             let target = follower(&view);
             let (name, victim) = victims(&arena, &view, target)[role];
             let what = format!("{blow:?} of the {name}");
-            let request = Request::Defragment { members: vec![target], move_leader: false, rule: None };
+            let request = Request::Defragment(Roll { members: vec![target], ..Roll::default() });
             let journals = tempfile::tempdir().unwrap();
             let made = plan(&request, &view).unwrap();
             let id = made.cluster;

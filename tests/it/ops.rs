@@ -8,7 +8,7 @@ use etcdtop::lab::Spec;
 use etcdtop::model::{Bytes, ClusterView, MemberStatus, VerdictKind};
 use etcdtop::ops::journal::{self, End, Journal, JournalError, StepEnd};
 use etcdtop::ops::past;
-use etcdtop::ops::plan::{Action, Keep, Request, Verify};
+use etcdtop::ops::plan::{Action, Keep, Request, Roll, Verify};
 use etcdtop::ops::{Limits, OpEvent};
 use etcdtop::ops::{Mode, confirm};
 
@@ -56,7 +56,7 @@ async fn a_compaction_and_a_roll_shrink_every_file_leader_last() {
     }
     assert!(freed(&view), "{view:#?}");
     let leader = view.leader.unwrap();
-    let request = Request::Defragment { members: Vec::new(), move_leader: true, rule: None };
+    let request = Request::Defragment(Roll { move_leader: true, ..Roll::default() });
     let made = plan(&request, &view).unwrap();
     assert!(matches!(made.steps[2].action, Action::MoveLeader { from, .. } if from == leader), "{made:#?}");
     assert!(matches!(made.steps[3].action, Action::Defragment { member } if member == leader), "{made:#?}");
@@ -87,7 +87,7 @@ async fn a_call_that_is_given_up_at_once_is_found_out_by_watching() {
         })
         .await;
     let follower = view.members.iter().find(|m| m.id != view.leader).unwrap();
-    let request = Request::Defragment { members: vec![follower.id.unwrap()], move_leader: false, rule: None };
+    let request = Request::Defragment(Roll { members: vec![follower.id.unwrap()], ..Roll::default() });
     let limits =
         Limits { call: Duration::from_micros(1), watch: Duration::from_secs(20), ..Limits::default() };
     let journals = tempfile::tempdir().unwrap();
@@ -208,7 +208,7 @@ async fn a_member_that_stops_before_its_turn_keeps_the_roll_from_beginning() {
     let view = watched
         .until("a whole cluster", |v| v.listed() == 3 && v.members.iter().all(|m| m.lag.is_some()))
         .await;
-    let request = Request::Defragment { members: Vec::new(), move_leader: false, rule: None };
+    let request = Request::Defragment(Roll::default());
     let made = plan(&request, &view).unwrap();
     // The one that comes last is gone before the first: none is touched.
     let last = made.steps[2].action.member().unwrap();

@@ -14,7 +14,7 @@ use etcdtop::config::ThemeName;
 use etcdtop::lab::{Load, LoadKind, Spec};
 use etcdtop::model::{ClusterView, VerdictKind};
 use etcdtop::ops::journal::End;
-use etcdtop::ops::plan::Request;
+use etcdtop::ops::plan::{Request, Roll};
 use etcdtop::ops::{Limits, OpEvent};
 use etcdtop::recording::{Cursor, Entry, Meta, Player, Recorder, Tape};
 use etcdtop::ui;
@@ -381,7 +381,7 @@ impl Desk {
     /// Rolls a defragmentation over the cluster, and sees everything that it and the members tell meanwhile.
     async fn roll(&mut self, cluster: &TestCluster, watched: &Watch, journals: &Path) {
         let mut live = watched.poll().views();
-        let request = Request::Defragment { members: Vec::new(), move_leader: true, rule: None };
+        let request = Request::Defragment(Roll { move_leader: true, ..Roll::default() });
         let roll = plan(&request, &self.state.view).unwrap();
         let began = Operation::new(roll.clone(), self.state.clock);
         self.take(Msg::Started(Box::new(began)));

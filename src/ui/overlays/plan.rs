@@ -9,7 +9,7 @@ use tui_input::Input;
 use crate::app::State;
 use crate::app::dialog::{Dialog, Focus};
 use crate::model::units::age;
-use crate::ops::plan::{Request, Verdict, Verify};
+use crate::ops::plan::{Request, Roll, Verdict, Verify};
 use crate::ui::canvas::{Canvas, below, pad, row, width, wrap};
 use crate::ui::theme::{Glyphs, Theme};
 
@@ -118,7 +118,7 @@ fn options(dialog: &Dialog, canvas: &mut Canvas<'_>, line: Rect) {
         let style = if focused { theme.badge } else { theme.text };
         let tick = |on: bool| if on { "[x]" } else { "[ ]" };
         let label = match (field, &dialog.request) {
-            (Focus::MoveLeader, Request::Defragment { move_leader, .. }) => {
+            (Focus::MoveLeader, Request::Defragment(Roll { move_leader, .. })) => {
                 format!("{} move the leader first", tick(*move_leader))
             }
             (Focus::Source, _) => {

@@ -72,7 +72,11 @@ fn step_line(
         Standing::Settles(end, took_ms) => {
             let took =
                 took_ms.map_or_else(String::new, |ms| format!(", {}", latency(Duration::from_millis(ms))));
-            let (mark, word) = if *end == StepEnd::Done { (g.done, "done") } else { (g.warning, "not done") };
+            let (mark, word) = match end {
+                StepEnd::Done => (g.done, "done"),
+                StepEnd::Needless(_) => (g.done, "not needed"),
+                _ => (g.warning, "not done"),
+            };
             (
                 format!("{mark} {}: {word}{took}; what must hold after it is waited for", step.title),
                 theme.accent,
@@ -80,7 +84,7 @@ fn step_line(
         }
         Standing::Ended(end, figures) => {
             let (mark, style) = match end {
-                StepEnd::Done => (g.done, theme.good),
+                StepEnd::Done | StepEnd::Needless(_) => (g.done, theme.good),
                 StepEnd::Skipped(_) | StepEnd::Unknown(_) => (g.warning, theme.warning),
                 StepEnd::Failed(_) => (g.bad, theme.bad),
             };

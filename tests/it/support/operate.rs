@@ -36,8 +36,10 @@ pub fn plan(request: &Request, view: &ClusterView) -> Result<Plan, String> {
             place: None,
             busy: None,
             proof_key: "etcdtop/proof",
+            terms: None,
         },
     )
+    .map_err(|e| e.to_string())
 }
 
 /// What a run left behind.
