@@ -12,6 +12,7 @@ mod edges;
 mod fake;
 mod faults;
 mod follow;
+mod headless;
 mod house;
 mod lab;
 mod matrix;

@@ -4,6 +4,7 @@ pub mod certs;
 pub mod cluster;
 pub mod doctor;
 pub mod fake;
+pub mod job;
 pub mod learner;
 pub mod operate;
 pub mod process;
