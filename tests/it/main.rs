@@ -9,6 +9,7 @@ mod dashboard;
 mod diagnose;
 mod diagnosis;
 mod edges;
+mod etcd_defrag;
 mod fake;
 mod faults;
 mod follow;
