@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::cli::json;
+use crate::mixin::prometheus_reads;
 use crate::support::cluster::TestCluster;
 use crate::support::job::Job;
 use crate::support::operate::fill;
@@ -67,6 +68,7 @@ async fn on_a_healthy_cluster_everything_ends_with_0() {
             && text.matches("etcdtop_defrag_duration_seconds{").count() == 3,
         "{text}"
     );
+    assert_eq!(prometheus_reads(&text), Ok(()), "{text}");
     job.ends(0, &["move-leader", other, "--yes"]).await;
     assert_eq!(leader(&cluster), other);
     let saved = job.ends(0, &["snapshot", "save", "--metrics-file", &metrics]).await;
@@ -76,6 +78,7 @@ async fn on_a_healthy_cluster_everything_ends_with_0() {
         text.contains("how=\"full\"} 1") && text.contains("etcdtop_snapshot_timestamp_seconds{"),
         "{text}"
     );
+    assert_eq!(prometheus_reads(&text), Ok(()), "{text}");
     let alarms = job.ends(0, &["alarms", "-o", "json"]).await;
     assert_eq!(json(&alarms)["alarms"], Value::Array(Vec::new()));
     let confirmed: Vec<_> = job.journal().into_iter().filter(|e| e["event"] == "confirmed").collect();

@@ -288,3 +288,26 @@ fn shares_and_counts_are_those_of_the_mixin() {
     }
     assert!(compared >= 5, "only {compared} figures were compared");
 }
+
+/// Whether Prometheus' own parser reads a page of metrics, each series once; its words if it does not.
+pub fn prometheus_reads(page: &str) -> Result<(), String> {
+    let folder = cache_folder().join("mixin");
+    let scrape = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(scrape.path(), format!("# scrape m1 1000\n{page}")).unwrap();
+    let output = Command::new(folder.join("mixin-eval"))
+        .arg("--rules")
+        .arg(folder.join("alerts.json"))
+        .arg("--scrapes")
+        .arg(scrape.path())
+        .output()
+        .unwrap_or_else(|e| panic!("{}: {e} (`make fetch` builds it)", folder.display()));
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+#[test]
+fn what_is_no_page_of_metrics_is_refused() {
+    assert_eq!(prometheus_reads("a{b=\"c\"} 1\n"), Ok(()));
+    for wrong in ["a{b=\"c} 1\n", "a{b=\"c\"} one\n", "a{b=\"c\"} 1\na{b=\"c\"} 1\n"] {
+        assert!(prometheus_reads(wrong).is_err(), "{wrong}");
+    }
+}
