@@ -87,6 +87,11 @@ impl Runner {
         self.running.is_some()
     }
 
+    /// Whether one runs or is about to.
+    pub(super) const fn busy(&self) -> bool {
+        self.running.is_some() || self.starting.is_some()
+    }
+
     /// Asks it to stop at its next safe point; `at_once`: in the middle of a snapshot, too.
     pub(super) fn stop(&self, why: &str, at_once: bool) {
         if let Some(running) = &self.running {
