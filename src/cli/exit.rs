@@ -55,7 +55,7 @@ impl Exit {
 
     /// The higher, the worse: of several clusters the worst one's exit is that of all. What could not be asked hides nothing
     /// that is known to be wrong.
-    const fn rank(self) -> u8 {
+    pub(super) const fn rank(self) -> u8 {
         match self {
             Self::Done | Self::Plugin(Plugin::Ok) => 0,
             Self::Usage | Self::Plugin(Plugin::Unknown) => 1,

@@ -30,18 +30,21 @@ const ONE_CLUSTER: &[&str] = &["endpoints", "discovery_srv"];
 /// # Errors
 /// As that.
 pub fn has_contexts(inputs: &Inputs<'_>) -> Result<(), ConfigError> {
-    find(inputs).map(|_| ())
+    find(inputs)?;
+    names_none(inputs)
 }
 
-/// The file, if it holds contexts and nothing else names a cluster.
-fn find(inputs: &Inputs<'_>) -> Result<Arc<ConfigFile>, ConfigError> {
-    // Flags and the environment alone: what the file says of endpoints is the contexts' own.
+/// Whether flags and the environment name no cluster; what the file says of endpoints is the contexts' own.
+fn names_none(inputs: &Inputs<'_>) -> Result<(), ConfigError> {
     let outside = Layers::new(inputs, None);
-    if let Some((_, origin)) = ONE_CLUSTER.iter().find_map(|name| outside.find(name)) {
-        return Err(ConfigError::Contradiction(format!(
-            "--all-contexts and {origin}: {origin} names one cluster, and would beat what each context says; leave one of them out"
-        )));
-    }
+    let Some((_, origin)) = ONE_CLUSTER.iter().find_map(|name| outside.find(name)) else { return Ok(()) };
+    Err(ConfigError::Contradiction(format!(
+        "--all-contexts and {origin}: {origin} names one cluster, and would beat what each context says; leave one of them out"
+    )))
+}
+
+/// The file, if it holds contexts.
+fn find(inputs: &Inputs<'_>) -> Result<Arc<ConfigFile>, ConfigError> {
     let file = read_file(inputs)?;
     let exists = file.is_some();
     file.filter(|f| !f.contexts.is_empty())
@@ -54,6 +57,7 @@ fn find(inputs: &Inputs<'_>) -> Result<Arc<ConfigFile>, ConfigError> {
 /// # Errors
 /// A file that cannot be read or holds no context, or a flag or a variable that names one cluster.
 pub fn load_contexts(inputs: &Inputs<'_>) -> Result<Contexts, ConfigError> {
+    names_none(inputs)?;
     let file = find(inputs)?;
     let settings = |name: &String| {
         let layers = Layers::new(inputs, Some(Arc::clone(&file)));

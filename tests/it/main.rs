@@ -11,6 +11,7 @@ mod diagnosis;
 mod edges;
 mod fake;
 mod faults;
+mod fleet;
 mod follow;
 mod house;
 mod lab;

@@ -100,10 +100,7 @@ pub(super) fn run(cli: &Cli, path: Option<&Path>, member: Option<&str>, verify: 
     let format = output(&contexts.common);
     let arguments = arguments(cli, path, verify);
     let mut saved = run_to_end(save_all(contexts, &arguments, format))?;
-    saved.sort_by(|a, b| {
-        let rank = |s: &Saved| s.ended == Exit::Done;
-        rank(a).cmp(&rank(b)).then_with(|| a.context.cmp(&b.context))
-    });
+    saved.sort_by(|a, b| b.ended.rank().cmp(&a.ended.rank()).then_with(|| a.context.cmp(&b.context)));
     match format {
         OutputFormat::Table => {
             let rows: Vec<_> = saved.iter().map(Saved::row).collect();
