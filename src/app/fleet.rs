@@ -1,8 +1,6 @@
 //! Every context of the config file, a row each: which one is selected, and what can be done there. Only to be looked at
 //! and opened: a change is made where the whole cluster is seen.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use super::keymap::ActionId;
@@ -10,9 +8,6 @@ use super::state::{Screen, State};
 use super::update::{AGE_STEP, Effect};
 use crate::model::VerdictKind;
 use crate::model::fleet::{Row, Standing, Summary, worst_first};
-
-/// An answer that is older than this, and than two polls, says so.
-const OLD: Duration = Duration::from_secs(3);
 
 /// The rows of all contexts.
 #[derive(Clone, Debug, Default)]
@@ -151,16 +146,10 @@ pub(super) fn copied(state: &State) -> Option<String> {
     Some(parts.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join(" "))
 }
 
-/// Whether an answer of that moment is older than it should be.
-#[must_use]
-pub fn is_old(state: &State, at: Timestamp) -> bool {
-    state.now.duration_since(at).unsigned_abs() > OLD.max(state.interval * 2)
-}
-
 /// When an age on screen counts on; none while every cluster answers.
 pub(super) fn next_age(state: &State) -> Option<Timestamp> {
-    let told = |r: &Row| r.told.as_ref().ok()?.answered;
-    let counts = state.fleet.as_ref()?.rows.iter().filter_map(told).any(|at| is_old(state, at));
+    let late = |r: &Row| r.told.as_ref().is_ok_and(|t| t.late(state.now).is_some());
+    let counts = state.fleet.as_ref()?.rows.iter().any(late);
     counts.then(|| state.now.checked_add(AGE_STEP).ok()).flatten()
 }
 

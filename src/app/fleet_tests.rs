@@ -1,6 +1,7 @@
 //! The fleet: what is selected stays, what is opened is what was selected, and what is not for it says so.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::app::state::{Access, Look, Overlay};

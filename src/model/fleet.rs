@@ -1,6 +1,7 @@
 //! Many clusters, a row each: what is worst comes first.
 
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -123,6 +124,8 @@ pub struct Told {
     pub rate: Option<f64>,
     /// When a member answered last.
     pub answered: Option<Timestamp>,
+    /// How often they are asked.
+    pub every: Duration,
 }
 
 impl Told {
@@ -149,7 +152,20 @@ impl Told {
             revision: view.revision,
             rate: None,
             answered: view.members.iter().filter_map(|m| m.status_at).max(),
+            every: Duration::ZERO,
         }
+    }
+}
+
+/// An answer that is older than this, and than two polls, is late.
+const LATE: Duration = Duration::from_secs(3);
+
+impl Told {
+    /// How old the last answer is, if the next one should have come by now.
+    #[must_use]
+    pub fn late(&self, now: Timestamp) -> Option<Duration> {
+        let old = Duration::try_from(now.duration_since(self.answered?)).unwrap_or_default();
+        Some(old).filter(|old| *old > LATE.max(self.every * 2))
     }
 }
 

@@ -65,7 +65,7 @@ pub static GLOSSARY: &[Entry] = &[
         meaning: "Each context of the config file, worst first; of equals by name. A row stands for what Status and the member list tell: no /metrics are scraped here, so what only they tell (fsync, commit, round trips, and before 3.6 the quota) is not in the verdict; the cluster's own dashboard has it. NOT ASKED: the settings of the context cannot be used, and the line below says why.",
         source: "Status of every member, MemberList",
         threshold: "",
-        etcdctl: "etcdctl endpoint status --cluster, once for each cluster",
+        etcdctl: STATUS,
         topics: &[Topic::Fleet],
     },
     Entry {

@@ -178,12 +178,11 @@ fn wrong_usage_names_both() {
     assert!(output.code == 2 && output.err.contains("etcdtop status"), "{}", output.all());
 }
 
-/// A signal reaches those that save: they leave nothing behind, and nobody is begun any more.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_signal_ends_all_snapshots_at_a_safe_point() {
+/// So many clusters of one member whose snapshots begin and never end; and the contexts for them, `c1` and so on.
+async fn stalling(clusters: u64) -> (Vec<Fake>, String) {
     let mut fakes = Vec::new();
     let mut config = String::new();
-    for i in 1..=3_u64 {
+    for i in 1..=clusters {
         let status = PbStatusResponse {
             header: Some(header(i, i + 100)),
             version: "3.6.5".into(),
@@ -206,6 +205,47 @@ async fn a_signal_ends_all_snapshots_at_a_safe_point() {
         config.push_str(&format!("[contexts.c{i}]\nendpoints = [\"{}\"]\n", fake.address));
         fakes.push(fake);
     }
+    (fakes, config)
+}
+
+/// While an operation runs nobody leaves it alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_keeps_the_dashboard_of_its_cluster_open() {
+    let (_fakes, config) = stalling(2).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("c.toml");
+    std::fs::write(&file, config).unwrap();
+    let home = dir.path().display().to_string();
+    let args = ["--all-contexts", "--config", &file.display().to_string()];
+    let mut p = Pty::with_env(120, 40, &args, &[("XDG_STATE_HOME", &home), ("XDG_DATA_HOME", &home)]);
+    p.wait("2 clusters");
+    p.wait_until("both", |s| !s.contains("connecting"));
+    p.keys("\r");
+    p.wait("etcdtop c1");
+    p.wait("found 1 member");
+    p.keys("s");
+    p.wait("[ Cancel ]");
+    p.keys("\x1b[Z\r");
+    p.wait("▸ save a snapshot of m1");
+    p.keys("0");
+    p.wait("an operation runs: stay until it has ended");
+    p.keys("\x1b");
+    p.wait("▸ save a snapshot of m1");
+    p.keys("x");
+    p.wait("x was pressed");
+    // What ended is read first, then the way is free.
+    p.keys("0");
+    p.wait("2 clusters");
+    p.keys("j\r");
+    p.wait("etcdtop c2");
+    p.keys("q");
+    assert!(p.exit().success() && p.is_restored(), "{}", p.screen());
+}
+
+/// A signal reaches those that save: they leave nothing behind, and nobody is begun any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_all_snapshots_at_a_safe_point() {
+    let (_fakes, config) = stalling(3).await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("c.toml");
     std::fs::write(&file, config).unwrap();

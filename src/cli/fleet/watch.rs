@@ -20,8 +20,9 @@ use crate::model::{ClusterView, Revision};
 use crate::poll::Poll;
 use crate::poll::history::History;
 
-/// Not all begin in the same moment: hundreds of handshakes at once would make each look slow.
-const APART: Duration = Duration::from_millis(8);
+/// Not all begin in the same moment: hundreds of handshakes at once would make each look slow. So far apart, and all of them
+/// within so long.
+const APART: (Duration, Duration) = (Duration::from_millis(8), Duration::from_secs(1));
 /// How often a context is looked at again whose certificates or endpoints could not be had.
 const AGAIN: Duration = Duration::from_secs(30);
 /// How far apart the revisions are at least that a rate is told from.
@@ -71,13 +72,15 @@ impl Watched {
         let news = Arc::new(News::default());
         let pace = watch::Sender::new(Pace::default());
         let mut tasks = JoinSet::new();
+        let count = u32::try_from(contexts.len()).unwrap_or(u32::MAX).max(1);
+        let apart = APART.0.min(APART.1 / count);
         for (i, context) in (0_u32..).zip(contexts) {
             let name = printable(&context.name).into_owned();
             // Settings that cannot be used are a row already, and nothing comes of them.
             let Ok(settings) = context.settings.clone() else { continue };
             let (news, pace) = (Arc::clone(&news), pace.subscribe());
             tasks.spawn(async move {
-                sleep(APART * i).await;
+                sleep(apart * i).await;
                 follow(&name, &settings, &news, pace).await;
             });
         }
@@ -145,7 +148,8 @@ async fn follow(name: &str, settings: &Settings, news: &News, mut pace: watch::R
                         break;
                     }
                     let view = Arc::clone(&views.borrow_and_update());
-                    news.put(Row { context: name.to_owned(), told: Ok(eyes.look(&view)) });
+                    let told = Told { every: last.pause(own), ..eyes.look(&view) };
+                    news.put(Row { context: name.to_owned(), told: Ok(told) });
                 }
                 changed = pace.changed() => {
                     if changed.is_err() {

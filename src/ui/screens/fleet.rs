@@ -1,14 +1,11 @@
 //! 0: every context of the config file, a row each, worst first; why, below each that ails.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::nothing_shown;
 use crate::app::State;
-use crate::app::fleet::{Fleet, is_old};
+use crate::app::fleet::Fleet;
 use crate::model::VerdictKind;
 use crate::model::fleet::{Row, Standing, Told, count_words};
 use crate::model::units::{age, grouped, percent};
@@ -265,11 +262,11 @@ fn can_lose(_: &State, canvas: &Canvas<'_>, r: &Row) -> (String, Style) {
 
 /// How old the answer is; seconds are counted only when it should have come.
 fn answer(state: &State, canvas: &Canvas<'_>, r: &Row) -> (String, Style) {
-    let ago = |at: Timestamp| Duration::try_from(state.now.duration_since(at)).unwrap_or_default();
-    match r.told.as_ref().ok().and_then(|t| t.answered) {
+    let told = r.told.as_ref().ok().filter(|t| t.answered.is_some());
+    match told.map(|t| t.late(state.now)) {
         None => (canvas.glyphs.dash.to_owned(), canvas.theme.dim),
-        Some(at) if is_old(state, at) => (age(ago(at)), canvas.theme.warning),
-        Some(_) => ("now".into(), canvas.theme.dim),
+        Some(Some(late)) => (age(late), canvas.theme.warning),
+        Some(None) => ("now".into(), canvas.theme.dim),
     }
 }
 
