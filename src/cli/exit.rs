@@ -38,9 +38,9 @@ pub enum Plugin {
 }
 
 impl Exit {
-    /// The number.
+    /// The code.
     #[must_use]
-    pub const fn code(self) -> u8 {
+    pub const fn number(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
@@ -52,7 +52,16 @@ impl Exit {
             Self::Signal(number) => 128 + number,
         }
     }
+}
 
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.number())
+    }
+}
+
+/// Of several clusters.
+impl Exit {
     /// The higher, the worse: of several clusters the worst one's exit is that of all. What could not be asked hides nothing
     /// that is known to be wrong.
     pub(super) const fn rank(self) -> u8 {
@@ -71,12 +80,6 @@ impl Exit {
     #[must_use]
     pub fn worst(exits: impl IntoIterator<Item = Self>) -> Self {
         exits.into_iter().max_by_key(|e| e.rank()).unwrap_or(Self::Done)
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit.code())
     }
 }
 
@@ -99,7 +102,7 @@ mod tests {
             (&[P(Plugin::Unknown), P(Plugin::Warning), P(Plugin::Ok)], 1),
             (&[P(Plugin::Critical), P(Plugin::Unknown), P(Plugin::Warning)], 2),
         ] {
-            assert_eq!(Exit::worst(exits.iter().copied()).code(), worst, "{exits:?}");
+            assert_eq!(Exit::worst(exits.iter().copied()).number(), worst, "{exits:?}");
         }
     }
 }

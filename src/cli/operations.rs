@@ -82,14 +82,14 @@ impl Runner {
         Ok(())
     }
 
-    /// Whether an operation runs.
-    pub(super) const fn runs(&self) -> bool {
-        self.running.is_some()
-    }
-
     /// Whether one runs or is about to.
     pub(super) const fn busy(&self) -> bool {
         self.running.is_some() || self.starting.is_some()
+    }
+
+    /// Whether an operation runs.
+    pub(super) const fn runs(&self) -> bool {
+        self.running.is_some()
     }
 
     /// Asks it to stop at its next safe point; `at_once`: in the middle of a snapshot, too.

@@ -78,7 +78,7 @@ impl<T: Tells> Serialize for Answer<T> {
         map.serialize_entry("context", &self.context)?;
         map.serialize_entry(T::FIELD, &self.told.as_ref().ok().map(Tells::json))?;
         map.serialize_entry("error", &self.told.as_ref().err())?;
-        map.serialize_entry("exit", &self.exit().code())?;
+        map.serialize_entry("exit", &self.exit().number())?;
         map.end()
     }
 }

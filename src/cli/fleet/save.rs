@@ -50,7 +50,7 @@ struct All<'a> {
 
 impl Saved {
     fn not(context: String, ended: Exit, error: String) -> Self {
-        Self { context, path: None, snapshot: None, error: Some(error), exit: ended.code(), ended }
+        Self { context, path: None, snapshot: None, error: Some(error), exit: ended.number(), ended }
     }
 
     const fn word(&self) -> &'static str {
@@ -253,5 +253,5 @@ async fn follow(name: String, mut child: Child, running: &Running) -> Saved {
     let path = printed.lines().last().filter(|l| !l.is_empty()).map(PathBuf::from);
     let error = (ended != Exit::Done).then(|| why.unwrap_or_else(|| "it ended without a word".into()));
     let snapshot = path.as_deref().and_then(Side::known);
-    Saved { context: name, path, snapshot, error, exit: ended.code(), ended }
+    Saved { context: name, path, snapshot, error, exit: ended.number(), ended }
 }
