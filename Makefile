@@ -8,7 +8,7 @@ RUST_NEEDED := 1.88
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: deb incident soak bench-roll help demo run build test check bench screenshots fetch rust clean
+.PHONY: deb incident soak bench-fleet bench-roll help demo run build test check bench screenshots fetch rust clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -41,6 +41,10 @@ bench: build ## whole-program measurements beside htop, in one run
 	@$(TARGET)/release/examples/bench
 	@$(TARGET)/release/examples/roll --overhead
 	@$(TARGET)/release/examples/snapshot
+
+bench-fleet: build ## a hundred clusters of three members at once, on a fake etcd: CPU, memory, bytes to the terminal
+	@export PROTOC="$$(scripts/fetch-tools --protoc-path)"; $(CARGO) build --release --locked --example fleet
+	@$(TARGET)/release/examples/fleet
 
 bench-roll: build ## a rolling defragmentation of 1 GiB files beside etcdctl's, under writers
 	@scripts/fetch-tools demo

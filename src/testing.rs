@@ -6,18 +6,22 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::diagnose::{Case, findings};
 use crate::model::coach::{Change, Choice, CoachView, Stand, WatcherView};
+use crate::model::fleet::{Row, Told};
 use crate::model::hashes::{Comparison, HashAnswer};
 use crate::model::metrics::Histogram;
+use crate::model::verdict::judge;
 use crate::model::{
-    Bytes, ClusterId, ClusterView, Endpoint, MemberId, MemberState, MemberStatus, MemberView, MetricsSample,
-    RaftIndex, Revision, Role, Term,
+    Alarm, AlarmKind, Bytes, ClusterId, ClusterView, Endpoint, MemberId, MemberState, MemberStatus,
+    MemberView, MetricsSample, RaftIndex, Revision, Role, Term,
 };
 use crate::ops::journal::{End, Figures, StepEnd};
 use crate::ops::plan::Roll;
 use crate::ops::planner::{self, Situation};
 use crate::ops::standing::Operation;
 use crate::ops::{OpEvent, Plan, Progress, Request};
+use crate::poll::history::History;
 use crate::recording::{Did, Entry, Meta};
 use crate::snapshot::{Listing, Place, Saved, Side, SideMember};
 
@@ -93,6 +97,70 @@ pub(crate) fn with_state(
         m.lag = None;
     }
     view
+}
+
+/// What is known of a context whose cluster looks like this.
+pub(crate) fn context(name: &str, view: &ClusterView) -> Row {
+    let verdict = judge(view, &findings(&Case::new(view, &History::default())));
+    Row { context: name.into(), told: Ok(Told { rate: Some(42.0), ..Told::of(view, verdict) }) }
+}
+
+/// A healthy cluster in which no rule finds anything.
+pub(crate) fn well(n: usize) -> ClusterView {
+    let mut view = healthy(n);
+    for status in view.members.iter_mut().filter_map(|m| m.status.as_mut()) {
+        (status.db_size, status.db_size_in_use) = (Some(Bytes(438 << 20)), Some(Bytes(400 << 20)));
+    }
+    view
+}
+
+/// A fleet with one of everything that can be the matter.
+pub(crate) fn contexts() -> Vec<Row> {
+    let gone = |view: ClusterView| {
+        let count = view.members.len();
+        (0..count).fold(view, |view, i| {
+            with_state(
+                view,
+                i,
+                MemberState::Refused,
+                "nothing listens on 10.0.0.2:2379: is etcd running there?",
+            )
+        })
+    };
+    let mut lost = with_state(healthy(3), 1, MemberState::Refused, "nothing listens on 10.0.0.2:2379");
+    lost = with_state(lost, 2, MemberState::Hung, "accepts TCP, no answer for 6 s");
+    (lost.members[0].state, lost.members[0].role, lost.leader) =
+        (MemberState::NoLeader, Role::Follower, None);
+    let mut full = healthy(3);
+    full.alarms = vec![Alarm { member: full.members[1].id.unwrap(), kind: AlarmKind::NoSpace }];
+    for status in full.members.iter_mut().filter_map(|m| m.status.as_mut()) {
+        (status.db_size, status.db_quota) = (Some(Bytes(18_210_816)), Some(Bytes(16 << 20)));
+    }
+    // Before 3.6, and nobody scrapes: the quota is not known.
+    let mut old = well(3);
+    for (i, status) in (0_u32..).zip(old.members.iter_mut().filter_map(|m| m.status.as_mut())) {
+        (status.db_quota, status.storage_version) = (None, None);
+        status.version = if i == 0 { "3.5.16".into() } else { "3.5.17".into() };
+    }
+    let password = "user root (context payments-eu2, line 31 of the config file) has no password: set password_file in the context (nobody is asked for those of many clusters)";
+    let hung = with_state(healthy(3), 1, MemberState::Hung, "accepts TCP, no answer for 4 s");
+    vec![
+        context("prod-eu1", &well(3)),
+        context(
+            "prod-us1",
+            &with_state(healthy(5), 3, MemberState::Refused, "nothing listens on 10.0.0.4:2379"),
+        ),
+        context("staging", &hung),
+        context("k8s-frankfurt-control-plane-03", &lost),
+        context("edge-17", &gone(healthy(1))),
+        context("monitoring", &full),
+        context("legacy", &old),
+        Row { context: "payments-eu2".into(), told: Err(password.into()) },
+        Row {
+            context: "just-begun".into(),
+            told: Ok(Told::of(&ClusterView::empty(noon()), judge(&ClusterView::empty(noon()), &[]))),
+        },
+    ]
 }
 
 /// A folder of snapshots: two of the healthy cluster, one of another, one that nobody knows, and one that is not whole.

@@ -181,6 +181,7 @@ macro_rules! action {
 /// Every action, in the order of help and footer.
 pub static ACTIONS: &[Action] = &[
     action!(ActionId::Help, "help", ["?", "f1"], Look, "every key", "help"),
+    action!(ActionId::Show(Screen::Fleet), "fleet", ["0"], Views, "every context, a row each, worst first"),
     action!(
         ActionId::Show(Screen::Overview),
         "overview",
@@ -236,8 +237,8 @@ pub static ACTIONS: &[Action] = &[
     action!(ActionId::Last, "last", ["end", "G"], Move, "the last row"),
     action!(ActionId::NextMember, "next_member", ["n"], Move, "the next member, in every view"),
     action!(ActionId::PreviousMember, "previous_member", ["N"], Move, "the member before"),
-    action!(ActionId::Open, "open", ["enter"], Move, "open the selected member or snapshot", "open"),
-    action!(ActionId::Back, "back", ["esc"], Move, "close, clear filter, overview"),
+    action!(ActionId::Open, "open", ["enter"], Move, "open the selected member, snapshot or context", "open"),
+    action!(ActionId::Back, "back", ["esc"], Move, "close, clear filter, overview, fleet"),
     action!(ActionId::Compact, "compact", ["c"], Change, "drop old revisions", "compact"),
     action!(ActionId::Defragment, "defrag", ["d"], Change, "defragment the selected member", "defrag"),
     action!(
@@ -333,7 +334,11 @@ impl Action {
         if let Some(why) = super::replay::unavailable(state, self.id, self.group == Group::Change) {
             return Some(why);
         }
+        if let Some(why) = super::fleet::unavailable(state, self.id) {
+            return Some(why);
+        }
         match self.id {
+            ActionId::Open | ActionId::Copy if state.fleet.is_some() => None,
             ActionId::Faster | ActionId::Slower if state.replay.is_some() => None,
             ActionId::Verify => super::shelf::unavailable(state),
             ActionId::Open | ActionId::Copy if state.screen == Screen::Snapshots => {

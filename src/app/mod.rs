@@ -3,6 +3,7 @@
 mod bindings;
 pub mod coach;
 pub mod dialog;
+pub mod fleet;
 mod interrupted;
 pub mod key;
 pub mod keymap;

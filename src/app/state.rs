@@ -11,6 +11,7 @@ use tui_input::Input;
 
 use super::coach::Acts;
 use super::dialog::Dialog;
+use super::fleet::{Fleet, Way};
 use super::keymap::Keymap;
 use super::operation::Changes;
 use super::prune::Prune;
@@ -46,6 +47,8 @@ pub enum Screen {
     Latency,
     /// 9: what etcd does inside: revisions, pages, log.
     Internals,
+    /// 0: every context of the config file.
+    Fleet,
 }
 
 /// What lies over the view and takes the keys.
@@ -241,6 +244,10 @@ pub struct State {
     pub shelf: Shelf,
     /// The recording that is shown instead of a cluster.
     pub replay: Option<Box<Replay>>,
+    /// The contexts that are shown instead of a cluster.
+    pub fleet: Option<Box<Fleet>>,
+    /// Whether they can be opened from here.
+    pub way: Way,
     /// The file that everything is recorded into.
     pub recording: Option<PathBuf>,
     /// How to draw.
@@ -303,6 +310,8 @@ impl State {
             changes: Changes::default(),
             shelf: Shelf::default(),
             replay: None,
+            fleet: None,
+            way: Way::default(),
             recording: None,
             look,
             access,

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::INTERVALS;
 use super::coach::{self, LabWish};
+use super::fleet;
 use super::key::{Key, KeyCode};
 use super::keymap::{ActionId, action};
 use super::news;
@@ -20,6 +21,7 @@ use crate::config::ThemeName;
 use crate::model::ClusterView;
 use crate::model::Revision;
 use crate::model::coach::CoachView;
+use crate::model::fleet::Row;
 use crate::model::hashes::Comparison;
 use crate::ops::past::History as Past;
 use crate::ops::{OpEvent, Plan, Progress};
@@ -59,6 +61,8 @@ pub enum Msg {
     Recording(recording::News),
     /// News of the recording that is shown.
     Replay(replay::News),
+    /// What is known of some contexts now.
+    Fleet(Vec<Row>),
 }
 
 /// What the loop must do.
@@ -90,6 +94,10 @@ pub enum Effect {
     Record,
     /// Go to another moment of the replay: so far from its beginning.
     Seek(Duration),
+    /// Leave this cluster for the fleet.
+    Fleet,
+    /// Open the dashboard of this context.
+    OpenContext(String),
     /// Back to the shell until SIGCONT.
     Suspend,
     /// The end.
@@ -146,6 +154,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         Msg::View(view) => news::on_view(state, view),
         Msg::Recording(news) => recording::on_news(state, news),
         Msg::Replay(news) => replay::on_news(state, news),
+        Msg::Fleet(rows) => fleet::on_rows(state, rows),
         Msg::Tick(now) => {
             // The clock of a replay is the recording's.
             if state.replay.is_none() {
@@ -166,6 +175,9 @@ pub fn next_deadline(state: &State) -> Option<Timestamp> {
     let toast = state.toast.as_ref().map(|t| t.until);
     if state.replay.is_some() {
         return toast;
+    }
+    if state.fleet.is_some() {
+        return [toast, fleet::next_age(state)].into_iter().flatten().min();
     }
     // With a long pause between polls ages go on counting, in steps.
     let ages = (state.interval > AGE_STEP && !state.frozen())
@@ -242,6 +254,7 @@ pub(super) fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
         return Vec::new();
     }
     match id {
+        ActionId::Show(Screen::Fleet) => return vec![Effect::Fleet],
         ActionId::Show(screen) => return show(state, screen),
         ActionId::NextView => return show(state, step_view(state.screen, 1)),
         ActionId::PreviousView => return show(state, step_view(state.screen, SCREENS.len() - 1)),
@@ -253,6 +266,7 @@ pub(super) fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
         ActionId::Last => move_by(state, i16::MAX),
         ActionId::NextMember => select_by(state, 1),
         ActionId::PreviousMember => select_by(state, -1),
+        ActionId::Open if state.fleet.is_some() => return fleet::open(state),
         ActionId::Open if state.screen == Screen::Snapshots => return shelf::open(state),
         ActionId::Open => return show(state, Screen::Member),
         ActionId::Compare => {
@@ -268,10 +282,12 @@ pub(super) fn perform(state: &mut State, id: ActionId) -> Vec<Effect> {
             if state.screen == Screen::Overview && over {
                 // What ended is read; view 5 goes on telling it.
                 state.changes.operation = None;
-            } else if state.filter.input.value().is_empty() {
-                return show(state, Screen::Overview);
-            } else {
+            } else if !state.filter.input.value().is_empty() {
                 state.filter = super::state::Filter::default();
+            } else if state.screen == Screen::Overview && state.way == fleet::Way::Back {
+                return perform(state, ActionId::Show(Screen::Fleet));
+            } else if state.fleet.is_none() {
+                return show(state, Screen::Overview);
             }
         }
         ActionId::Filter => state.filter.editing = true,
@@ -355,6 +371,9 @@ fn move_by(state: &mut State, rows: i16) {
         overlay::scroll_by(overlay, rows);
         return;
     }
+    if state.fleet.is_some() {
+        return fleet::move_by(state, rows);
+    }
     if state.screen == Screen::Snapshots {
         return shelf::move_by(state, rows);
     }
@@ -421,7 +440,9 @@ fn set_interval(state: &mut State, faster: bool) -> Vec<Effect> {
 }
 
 fn copy(state: &mut State) -> Vec<Effect> {
-    let text = if state.screen == Screen::Timeline {
+    let text = if state.fleet.is_some() {
+        fleet::copied(state)
+    } else if state.screen == Screen::Timeline {
         state
             .entries()
             .nth(state.scroll.into())

@@ -59,6 +59,9 @@ const OF_A_CLUSTER: &[&str] = &[
     "output",
 ];
 
+/// What can be asked of every context at once.
+const OF_ALL_CONTEXTS: &[&str] = &["status", "health", "diagnose", "snapshot"];
+
 impl Cli {
     /// The command line, with help of each command that names the flags it uses.
     #[must_use]
@@ -71,7 +74,12 @@ impl Cli {
             .map(|a| a.clone().hide(true))
             .collect();
         let of_a_replay: Vec<_> = hidden.iter().filter(|a| a.get_id() != "output").cloned().collect();
-        grammar
+        let all =
+            grammar.get_arguments().find(|a| a.get_id() == "all_contexts").map(|a| a.clone().hide(true));
+        let others: Vec<_> = grammar.get_subcommands().map(|c| c.get_name().to_owned()).collect();
+        let others = others.into_iter().filter(|name| !OF_ALL_CONTEXTS.contains(&name.as_str()));
+        others
+            .fold(grammar, |grammar, name| grammar.mut_subcommand(name, |command| command.args(all.clone())))
             .mut_subcommand("lab", |lab| lab.args(hidden))
             .mut_subcommand("replay", |replay| replay.args(of_a_replay))
     }
@@ -181,6 +189,9 @@ pub struct GlobalArgs {
     /// Use this context of the config file
     #[arg(long, global = true, value_name = "NAME", value_hint = ValueHint::Other)]
     pub context: Option<String>,
+    /// Every context of the config file at once: the dashboard's fleet, status, health, diagnose, snapshot save
+    #[arg(long, global = true)]
+    pub all_contexts: bool,
     /// Read this config file instead of the one in the XDG place
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,

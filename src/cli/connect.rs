@@ -8,21 +8,26 @@ use color_eyre::Result;
 use color_eyre::eyre::eyre;
 
 use super::args::Cli;
-use crate::config::{Host, Inputs, Origin, OutputFormat, Settings, load};
+use crate::config::{Host, Inputs, Origin, OutputFormat, Settings, Sourced, load};
 use crate::etcd::{Access, Credentials, Dialer, TlsFiles, access::MIN_KEEPALIVE, discovery::discover};
 use crate::model::Endpoint;
 use crate::model::text::is_dangerous;
 use crate::poll;
 
-/// The settings in force.
-pub(super) fn settings(cli: &Cli) -> Result<Settings> {
-    let mut settings = load(&Inputs {
+/// What settings are made from.
+pub(super) fn inputs(cli: &Cli) -> Inputs<'static> {
+    Inputs {
         flags: cli.global.flags(),
         context: cli.global.context.clone(),
         config: cli.global.config.clone(),
         env: &|name| std::env::var(name).ok(),
         host: Host::this(),
-    })?;
+    }
+}
+
+/// The settings in force.
+pub(super) fn settings(cli: &Cli) -> Result<Settings> {
+    let mut settings = load(&inputs(cli))?;
     settings.raise_keepalive(MIN_KEEPALIVE);
     super::logging::start(&settings)?;
     Ok(settings)
@@ -50,22 +55,36 @@ pub(super) fn output(settings: &Settings) -> OutputFormat {
 
 /// How to reach the cluster. Asks for a password if a user has none and there is a terminal.
 pub(super) fn access(settings: &Settings) -> Result<Access> {
+    access_by(settings, |user| {
+        if !std::io::stdin().is_terminal() {
+            return Err(eyre!(
+                "user {} ({}) has no password and there is no terminal to ask: set ETCDTOP_PASSWORD or password_file",
+                user.value,
+                user.origin
+            ));
+        }
+        Ok(rpassword::prompt_password(format!("password of {}: ", user.value))?)
+    })
+}
+
+/// The same for one cluster of many: nobody could tell whose password a prompt asks for.
+pub(super) fn access_unasked(settings: &Settings) -> Result<Access> {
+    access_by(settings, |user| {
+        Err(eyre!(
+            "user {} ({}) has no password: set password_file in the context (nobody is asked for those of many clusters)",
+            user.value,
+            user.origin
+        ))
+    })
+}
+
+fn access_by(settings: &Settings, ask: impl FnOnce(&Sourced<String>) -> Result<String>) -> Result<Access> {
     let user = match (&settings.user, &settings.password) {
         (None, _) => None,
         (Some(user), Some(password)) => {
             Some(Credentials { name: user.value.clone(), password: password.value.expose().to_owned() })
         }
-        (Some(user), None) => {
-            if !std::io::stdin().is_terminal() {
-                return Err(eyre!(
-                    "user {} ({}) has no password and there is no terminal to ask: set ETCDTOP_PASSWORD or password_file",
-                    user.value,
-                    user.origin
-                ));
-            }
-            let password = rpassword::prompt_password(format!("password of {}: ", user.value))?;
-            Some(Credentials { name: user.value.clone(), password })
-        }
+        (Some(user), None) => Some(Credentials { name: user.value.clone(), password: ask(user)? }),
     };
     let path = |p: &Option<crate::config::Sourced<std::path::PathBuf>>| p.as_ref().map(|p| p.value.clone());
     Ok(Access {

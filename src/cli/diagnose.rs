@@ -20,6 +20,7 @@ use super::status::{refuse_to_mix, settled};
 use crate::app::Keymap;
 use crate::config::{OutputFormat, Settings, parse_duration};
 use crate::diagnose::{self, Backup, Case, Damper};
+use crate::etcd::Access;
 use crate::model::hashes::Comparison;
 use crate::model::units::age;
 use crate::model::verdict::judge;
@@ -129,15 +130,8 @@ pub(super) fn run(cli: &Cli, args: &DiagnoseArgs) -> Result<Exit> {
             watch(options, &settings, &keys).await
         });
     }
-    let look = args.look;
-    let diagnosis = run_to_end(async {
-        let mut options = poll_options(access(&settings)?, &settings).await?;
-        // Two scrapes must come within the time.
-        options.metrics_every =
-            options.metrics_every.map(|every| every.min(look.mul_f64(0.8)).max(Duration::from_millis(500)));
-        Ok(once(options, &settings, look, args.hashkv).await)
-    })?;
-    refuse_to_mix(&diagnosis.view)?;
+    let access = access(&settings)?;
+    let diagnosis = run_to_end(look_at(&settings, access, args.look, args.hashkv))?;
     match output(&settings) {
         OutputFormat::Table => print(&human(&diagnosis, &keys, args.explain))?,
         OutputFormat::Json | OutputFormat::Jsonl => print_json(&diagnosis.json(&keys))?,
@@ -149,8 +143,24 @@ pub(super) fn run(cli: &Cli, args: &DiagnoseArgs) -> Result<Exit> {
     Ok(diagnosis.exit())
 }
 
+/// Looks at a cluster for so long.
+pub(super) async fn look_at(
+    settings: &Settings,
+    access: Access,
+    look: Duration,
+    hashkv: bool,
+) -> Result<Diagnosis> {
+    let mut options = poll_options(access, settings).await?;
+    // Two scrapes must come within the time.
+    options.metrics_every =
+        options.metrics_every.map(|every| every.min(look.mul_f64(0.8)).max(Duration::from_millis(500)));
+    let diagnosis = once(options, settings, look, hashkv).await;
+    refuse_to_mix(&diagnosis.view)?;
+    Ok(diagnosis)
+}
+
 /// The keys of the dashboard, as they are bound.
-fn keys(settings: &Settings) -> Result<Keymap> {
+pub(super) fn keys(settings: &Settings) -> Result<Keymap> {
     let bindings = settings.keys.iter().map(|k| (k.action.as_str(), k.keys.as_slice(), k.line));
     Ok(Keymap::with(bindings)?)
 }
@@ -221,7 +231,7 @@ impl Diagnosis {
     }
 
     /// A cluster that nobody reaches is down for whoever asks: critical, not unknown.
-    fn exit(&self) -> Exit {
+    pub(super) fn exit(&self) -> Exit {
         let mut worst = self.findings.first().map(|f| f.severity);
         // Whoever asks whether the data is the same must not take "nobody knows" for yes.
         if self.hashes.as_ref().is_some_and(|h| !h.as_ref().is_ok_and(Comparison::all_same)) {

@@ -7,7 +7,7 @@ use color_eyre::Result;
 use tokio::time::Instant;
 
 use crate::app::{Msg, State};
-use crate::term::{self, Depth, Guard, Input, Painter};
+use crate::term::{self, Depth, Guard, Input, Painter, Signals};
 use crate::ui;
 
 /// Two frames are at least so far apart, unless a key was pressed.
@@ -15,6 +15,22 @@ const FRAME: Duration = Duration::from_millis(33);
 
 /// Nobody types so many keys between two turns of the loop: more are a paste that the terminal did not mark.
 const BURST: usize = 3;
+
+/// The terminal with its keys, and signals: what the loops that follow one another share.
+pub(super) struct Terminal {
+    pub(super) guard: Guard,
+    pub(super) signals: Signals,
+    pub(super) input: Input,
+}
+
+impl Terminal {
+    /// Takes the terminal.
+    pub(super) fn take() -> Result<Self> {
+        // Before that: a signal from now on ends the loop in order.
+        let signals = Signals::listen()?;
+        Ok(Self { guard: Guard::take()?, signals, input: Input::default() })
+    }
+}
 
 /// The terminal of a loop.
 pub(super) struct Display<'a> {
@@ -44,6 +60,11 @@ impl<'a> Display<'a> {
     /// The earliest moment for another frame that nobody pressed a key for.
     pub(super) fn earliest(&self) -> Instant {
         self.drawn + FRAME
+    }
+
+    /// The same for what nobody waits for: so many changes at once are drawn together, this long after the last frame.
+    pub(super) fn changed_at_leisure(&mut self, after: Duration) {
+        self.due.get_or_insert(self.drawn + after);
     }
 
     /// Draws now.

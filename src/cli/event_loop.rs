@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::connect::poll_options;
-use super::dashboard::Opening;
+use super::dashboard::{Left, Opening};
 use super::display::{Display, drain};
 use super::exit::Exit;
 use super::operations::Runner;
@@ -83,11 +83,15 @@ impl<'a> Loop<'a> {
         }
     }
 
-    pub(super) async fn run(&mut self, opening: Opening, signals: &mut Signals) -> Result<Exit> {
+    pub(super) async fn run(
+        &mut self,
+        opening: Opening,
+        signals: &mut Signals,
+        input: &mut Input,
+    ) -> Result<Left> {
         let this = self;
         // The first frame, before anything is connected.
         this.display.draw(&mut this.state)?;
-        let mut input = Input::default();
         let mut discovery = None;
         let mut views = match opening {
             Opening::Ready(options) => this.start(options),
@@ -103,21 +107,21 @@ impl<'a> Loop<'a> {
             tokio::select! {
                 biased;
                 signal = signals.next() => match signal {
-                    Signal::End(number) => return Ok(Exit::Signal(number)),
+                    Signal::End(number) => return Ok(Left::For(Exit::Signal(number))),
                     // As the key: an operation must not stand still with us.
                     Signal::Suspend if this.runner.runs() => {}
                     Signal::Suspend => this.display.suspend(&mut this.state)?,
                     Signal::Continue => this.display.retake(&mut this.state)?,
                 },
                 msg = input.next() => match msg {
-                    None => return Ok(Exit::Signal(1)), // the terminal is gone, as with SIGHUP
+                    None => return Ok(Left::For(Exit::Signal(1))), // the terminal is gone, as with SIGHUP
                     Some(first) => {
-                        let (ready, burst) = drain(first, &mut input).await;
+                        let (ready, burst) = drain(first, input).await;
                         this.take(Msg::Tick(Timestamp::now()))?;
                         this.state.burst = burst;
                         for msg in ready {
-                            if let Some(exit) = this.take(msg)? {
-                                return Ok(exit);
+                            if let Some(left) = this.take(msg)? {
+                                return Ok(left);
                             }
                         }
                         this.display.draw(&mut this.state)?;
@@ -132,8 +136,8 @@ impl<'a> Loop<'a> {
                     polling = true;
                 }
                 msg = this.runner.next() => {
-                    if let Some(exit) = this.take(msg)? {
-                        return Ok(exit);
+                    if let Some(left) = this.take(msg)? {
+                        return Ok(left);
                     }
                     this.display.changed();
                 }
@@ -252,7 +256,7 @@ impl<'a> Loop<'a> {
     }
 
     /// Changes the state and does what follows from it. Some: leave.
-    fn take(&mut self, msg: Msg) -> Result<Option<Exit>> {
+    fn take(&mut self, msg: Msg) -> Result<Option<Left>> {
         self.tee.take(&self.state, &msg);
         for effect in update(&mut self.state, msg) {
             self.tee.take_deed(&self.state, &effect);
@@ -273,8 +277,8 @@ impl<'a> Loop<'a> {
                 Effect::Suspend => self.display.suspend(&mut self.state)?,
                 Effect::Compare => self.compare(),
                 Effect::Record => self.tee.toggle(&self.state),
-                // There is nowhere to go to: this is now.
-                Effect::Seek(_) => {}
+                // There is nowhere to go to: this is now. The other is of the fleet alone.
+                Effect::Seek(_) | Effect::OpenContext(_) => {}
                 Effect::Start(plan, typed) => {
                     if let Err(why) = self.start_operation(*plan, &typed) {
                         let msg = Msg::Refused(why);
@@ -291,10 +295,15 @@ impl<'a> Loop<'a> {
                 Effect::Shelf(work) => self.shelf.begin(work),
                 Effect::Lab(wish) => {
                     if let Some(exit) = self.lab(wish) {
-                        return Ok(Some(exit));
+                        return Ok(Some(Left::For(exit)));
                     }
                 }
-                Effect::Quit => return Ok(Some(Exit::Done)),
+                // What was begun a moment ago is not on screen yet.
+                Effect::Fleet if self.runner.busy() || self.tee.busy() => {
+                    self.state.say("something was begun just now: once more in a moment", true);
+                }
+                Effect::Fleet => return Ok(Some(Left::Fleet)),
+                Effect::Quit => return Ok(Some(Left::For(Exit::Done))),
             }
         }
         Ok(None)

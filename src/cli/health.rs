@@ -11,60 +11,79 @@ use super::connect::{access, output, poll_options, print, print_json, run_to_end
 use super::exit::{Exit, Plugin};
 use super::status::{refuse_to_mix, settled};
 use super::table::table;
-use crate::config::OutputFormat;
+use crate::config::{OutputFormat, Settings};
 use crate::diagnose::{self, Case};
-use crate::etcd::{Dialer, Fault};
+use crate::etcd::{Access, Dialer, Fault};
 use crate::model::units::latency;
 use crate::model::verdict::judge;
 use crate::model::{ClusterView, Endpoint, ForeignText, MemberId, MemberState, Verdict, VerdictKind};
 use crate::poll::Poll;
 use crate::poll::history::History;
 
+/// `health -o json`.
 #[derive(Serialize)]
-struct HealthJson<'a> {
+pub(super) struct HealthJson<'a> {
     verdict: VerdictKind,
     reason: &'a str,
     members: &'a [Checked],
 }
 
 #[derive(Serialize)]
-struct Checked {
+pub(super) struct Checked {
     id: Option<MemberId>,
     name: ForeignText,
     endpoint: Option<Endpoint>,
-    healthy: bool,
+    pub(super) healthy: bool,
     /// Of the read.
     latency_ms: Option<f64>,
     error: Option<String>,
     #[serde(skip)]
-    took: Option<Duration>,
+    pub(super) took: Option<Duration>,
     /// A learner's health says nothing about the cluster's.
     #[serde(skip)]
     votes: bool,
 }
 
+/// Whether reads go through.
+pub(super) struct Health {
+    pub(super) verdict: Verdict,
+    pub(super) checked: Vec<Checked>,
+}
+
 pub(super) fn run(cli: &Cli) -> Result<Exit> {
     let settings = settings(cli)?;
     warn(&settings);
-    let (view, checked) = run_to_end(async {
-        // With /metrics: before 3.6 the quota is known from there alone, and `status` must not say otherwise.
-        let options = poll_options(access(&settings)?, &settings).await?;
-        let dialer = options.dialer.clone();
-        let view = Poll::start(options)
-            .settled(dialer.access().dial_timeout + dialer.access().command_timeout)
-            .await;
-        let checked = check_all(&view, &dialer).await;
-        Ok((view, checked))
-    })?;
+    let access = access(&settings)?;
+    let health = run_to_end(look(&settings, access))?;
+    match output(&settings) {
+        OutputFormat::Table => print(&human(&health.checked, &health.verdict))?,
+        OutputFormat::Json | OutputFormat::Jsonl => print_json(&health.json())?,
+    }
+    Ok(health.exit())
+}
+
+/// Reads through each member once.
+pub(super) async fn look(settings: &Settings, access: Access) -> Result<Health> {
+    // With /metrics: before 3.6 the quota is known from there alone, and `status` must not say otherwise.
+    let options = poll_options(access, settings).await?;
+    let dialer = options.dialer.clone();
+    let view =
+        Poll::start(options).settled(dialer.access().dial_timeout + dialer.access().command_timeout).await;
+    let checked = check_all(&view, &dialer).await;
     refuse_to_mix(&view)?;
     let verdict = settled(&view, judge(&view, &diagnose::findings(&Case::new(&view, &History::default()))));
-    match output(&settings) {
-        OutputFormat::Table => print(&human(&checked, &verdict))?,
-        OutputFormat::Json | OutputFormat::Jsonl => {
-            print_json(&HealthJson { verdict: verdict.kind, reason: &verdict.reason, members: &checked })?;
-        }
+    Ok(Health { verdict, checked })
+}
+
+impl Health {
+    /// As JSON.
+    pub(super) fn json(&self) -> HealthJson<'_> {
+        HealthJson { verdict: self.verdict.kind, reason: &self.verdict.reason, members: &self.checked }
     }
-    Ok(exit(verdict.kind, &checked))
+
+    pub(super) fn exit(&self) -> Exit {
+        exit(self.verdict.kind, &self.checked)
+    }
 }
 
 /// All members at once: a hung one must not hold up the others.

@@ -170,8 +170,7 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
             lab: true,
             follower: false,
         };
-        let aside =
-            Aside { tee: tee.of_lab(cluster.folder()), session: None, folder: Some(cluster.folder()) };
+        let aside = Aside { folder: Some(cluster.folder()), ..Aside::with(tee.of_lab(cluster.folder())) };
         dashboard::open(&runtime, &settings, Opening::Ready(options), access, aside)
     };
     drop(load);

@@ -12,6 +12,7 @@ mod diagnose;
 mod display;
 mod event_loop;
 mod exit;
+mod fleet;
 mod folder;
 mod follow;
 mod health;
@@ -45,18 +46,14 @@ use color_eyre::Result;
 /// What kept it from running, for people to read.
 pub fn run(cli: &Cli) -> Result<Exit> {
     record::only_with_a_screen(cli)?;
+    if cli.global.all_contexts {
+        return fleet::run(cli);
+    }
     match &cli.command {
         None => dashboard::run(cli),
         Some(Command::Status) => status::run(cli),
-        // To a monitoring system wrong settings are no sign of a broken cluster.
-        Some(Command::Health) => health::run(cli).or_else(|report| {
-            eprintln!("etcdtop: {report:#}");
-            Ok(Exit::Plugin(exit::Plugin::Unknown))
-        }),
-        Some(Command::Diagnose(args)) => diagnose::run(cli, args).or_else(|report| {
-            eprintln!("etcdtop: {report:#}");
-            Ok(Exit::Plugin(exit::Plugin::Unknown))
-        }),
+        Some(Command::Health) => as_a_plugin(health::run(cli)),
+        Some(Command::Diagnose(args)) => as_a_plugin(diagnose::run(cli, args)),
         Some(Command::Alarms { command }) => change::alarms(cli, command.as_ref()),
         Some(Command::Compact(args)) => change::compact(cli, args),
         Some(Command::Defrag(args)) => defrag::run_defrag(cli, args),
@@ -70,4 +67,12 @@ pub fn run(cli: &Cli) -> Result<Exit> {
         Some(Command::Completions { shell }) => shell::completions(*shell),
         Some(Command::Man { dir }) => shell::man(dir.as_deref()),
     }
+}
+
+/// To a monitoring system wrong settings are no sign of a broken cluster.
+fn as_a_plugin(ended: Result<Exit>) -> Result<Exit> {
+    ended.or_else(|report| {
+        eprintln!("etcdtop: {report:#}");
+        Ok(Exit::Plugin(exit::Plugin::Unknown))
+    })
 }

@@ -151,6 +151,11 @@ impl Outcome {
 }
 
 impl Outcome {
+    /// For people.
+    pub(super) fn table(&self) -> String {
+        consent::table_of(self)
+    }
+
     /// The last line of a stream.
     pub(super) fn print_end(&self) -> Result<()> {
         let report = self.report();
@@ -170,7 +175,7 @@ pub(super) fn run(
     }
     let outcome = in_runtime(carry_out(settings, order, request))?;
     match output(settings) {
-        OutputFormat::Table => print(&consent::table_of(&outcome))?,
+        OutputFormat::Table => print(&outcome.table())?,
         OutputFormat::Json => print_json(&outcome.report())?,
         OutputFormat::Jsonl => outcome.print_end()?,
     }

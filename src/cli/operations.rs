@@ -82,6 +82,11 @@ impl Runner {
         Ok(())
     }
 
+    /// Whether one runs or is about to.
+    pub(super) const fn busy(&self) -> bool {
+        self.running.is_some() || self.starting.is_some()
+    }
+
     /// Whether an operation runs.
     pub(super) const fn runs(&self) -> bool {
         self.running.is_some()

@@ -120,6 +120,11 @@ impl Tee {
         self.recorder.is_some() || self.lab.is_some()
     }
 
+    /// Whether a recording is about to begin, or to end.
+    pub(super) const fn busy(&self) -> bool {
+        self.starting.is_some() || self.ending.is_some()
+    }
+
     /// The file that is written.
     pub(super) fn file(&self) -> Option<PathBuf> {
         self.recorder.as_ref().map(|r| r.path().to_owned())

@@ -429,6 +429,8 @@ impl Loop<'_> {
                 | Effect::Shelf(_)
                 | Effect::Compare
                 | Effect::Lab(_)
+                | Effect::Fleet
+                | Effect::OpenContext(_)
                 | Effect::Record => {}
             }
         }

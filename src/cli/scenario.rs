@@ -117,7 +117,7 @@ fn open(runtime: &tokio::runtime::Runtime, settings: &Settings, session: &Sessio
         follower: false,
     };
     let folder = session.folder();
-    let aside = Aside { tee: tee.of_lab(folder), session: Some(session), folder: Some(folder) };
+    let aside = Aside { session: Some(session), folder: Some(folder), ..Aside::with(tee.of_lab(folder)) };
     dashboard::open(runtime, settings, Opening::Ready(options), access, aside)
 }
 

@@ -167,7 +167,8 @@ fn save(
         (OutputFormat::Json, Some(file)) => print_json(&Side::known(file))?,
         (OutputFormat::Json, None) => print_json(&outcome.report())?,
         (OutputFormat::Jsonl, _) => outcome.print_end()?,
-        (OutputFormat::Table, _) => {}
+        (OutputFormat::Table, Some(_)) => {}
+        (OutputFormat::Table, None) => print(&outcome.table())?,
     }
     if let Some(metrics) = &bounds.metrics_file {
         let newest = newest(&folder, outcome.report().cluster_id);

@@ -1,5 +1,6 @@
 //! `etcdtop status`: every member, one row each.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use color_eyre::Result;
@@ -10,8 +11,9 @@ use super::args::Cli;
 use super::connect::{access, output, poll_options, print, print_json, run_to_end, settings, warn};
 use super::exit::Exit;
 use super::table::table;
-use crate::config::OutputFormat;
+use crate::config::{OutputFormat, Settings};
 use crate::diagnose::{self, Case};
+use crate::etcd::Access;
 use crate::model::units::{grouped, latency, percent};
 use crate::model::verdict::judge;
 use crate::model::{
@@ -61,26 +63,43 @@ struct MemberJson<'a> {
     errors: &'a [ForeignText],
 }
 
+/// What one look at a cluster tells.
+pub(super) struct Seen {
+    pub(super) view: Arc<ClusterView>,
+    pub(super) verdict: Verdict,
+}
+
 pub(super) fn run(cli: &Cli) -> Result<Exit> {
     let settings = settings(cli)?;
     warn(&settings);
-    let (view, verdict) = run_to_end(async {
-        let options = poll_options(access(&settings)?, &settings).await?;
-        // Connect, one call, and a second's worth of member list and metrics.
-        let limit = options.dialer.access().dial_timeout
-            + options.dialer.access().command_timeout
-            + Duration::from_secs(1);
-        let view = Poll::start(options).settled(limit).await;
-        let findings = diagnose::findings(&Case::new(&view, &History::default()));
-        let verdict = settled(&view, judge(&view, &findings));
-        Ok((view, verdict))
-    })?;
-    refuse_to_mix(&view)?;
+    let access = access(&settings)?;
+    let seen = run_to_end(look(&settings, access))?;
     match output(&settings) {
-        OutputFormat::Table => print(&human(&view, &verdict))?,
-        OutputFormat::Json | OutputFormat::Jsonl => print_json(&json(&view, &verdict))?,
+        OutputFormat::Table => print(&human(&seen.view, &seen.verdict))?,
+        OutputFormat::Json | OutputFormat::Jsonl => print_json(&json(&seen.view, &seen.verdict))?,
     }
-    Ok(if view.members.iter().any(|m| m.state.answers()) { Exit::Done } else { Exit::Unreachable })
+    Ok(seen.exit())
+}
+
+/// Looks at a cluster once.
+pub(super) async fn look(settings: &Settings, access: Access) -> Result<Seen> {
+    let options = poll_options(access, settings).await?;
+    // Connect, one call, and a second's worth of member list and metrics.
+    let limit = options.dialer.access().dial_timeout
+        + options.dialer.access().command_timeout
+        + Duration::from_secs(1);
+    let view = Poll::start(options).settled(limit).await;
+    refuse_to_mix(&view)?;
+    let findings = diagnose::findings(&Case::new(&view, &History::default()));
+    let verdict = settled(&view, judge(&view, &findings));
+    Ok(Seen { view, verdict })
+}
+
+impl Seen {
+    pub(super) fn exit(&self) -> Exit {
+        let answers = self.view.members.iter().any(|m| m.state.answers());
+        if answers { Exit::Done } else { Exit::Unreachable }
+    }
 }
 
 /// Endpoints of two clusters: which one is meant? Nothing is shown rather than half of it.

@@ -1,6 +1,6 @@
 //! Why the settings cannot be used.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -50,6 +50,14 @@ pub enum ConfigError {
         /// The names that are there.
         known: Vec<String>,
     },
+    /// Every context is asked for, and there is none.
+    #[error("--all-contexts: {}", no_contexts(.path.as_deref(), *.exists))]
+    NoContexts {
+        /// Where the config file is looked for.
+        path: Option<PathBuf>,
+        /// It is there.
+        exists: bool,
+    },
     /// A certificate, key or password file.
     #[error("{setting} {} ({origin}): {reason}", path.display())]
     File {
@@ -65,6 +73,20 @@ pub enum ConfigError {
     /// Settings that exclude each other.
     #[error("{0}")]
     Contradiction(String),
+}
+
+fn no_contexts(path: Option<&Path>, exists: bool) -> String {
+    match path {
+        Some(path) if exists => {
+            format!("the config file {} has no context; add a table [contexts.NAME] for each cluster", path.display())
+        }
+        Some(path) => format!(
+            "there is no config file at {}; write one with a table [contexts.NAME] for each cluster",
+            path.display()
+        ),
+        None => "there is no place for a config file: neither XDG_CONFIG_HOME nor HOME is set; name one with --config"
+            .into(),
+    }
 }
 
 fn known_words(known: &[String]) -> String {

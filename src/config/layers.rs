@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::checks::{check_transport, credentials, without_password, world_readable};
 use super::error::ConfigError;
@@ -91,11 +92,11 @@ pub struct Inputs<'a> {
 }
 
 /// One value as text with where it came from.
-type Found = (String, Origin);
+pub(super) type Found = (String, Origin);
 
-struct Layers<'a> {
+pub(super) struct Layers<'a> {
     inputs: &'a Inputs<'a>,
-    file: Option<ConfigFile>,
+    file: Option<Arc<ConfigFile>>,
     context: Option<(String, Origin)>,
     host: BTreeMap<&'static str, Found>,
     rows: Vec<Row>,
@@ -106,24 +107,25 @@ struct Layers<'a> {
 /// # Errors
 /// The first value that cannot be used, with its origin.
 pub fn load(inputs: &Inputs<'_>) -> Result<Settings, ConfigError> {
-    let file = read_file(inputs)?;
-    let mut layers = Layers { inputs, file, context: None, host: BTreeMap::new(), rows: Vec::new() };
+    let mut layers = Layers::new(inputs, read_file(inputs)?.map(Arc::new));
     layers.choose_context()?;
-    let mut warnings = Vec::new();
-    if layers.find("endpoints").is_none() && layers.find("discovery_srv").is_none() {
-        let found = inputs.host.find();
-        warnings.extend(found.unusable.iter().cloned());
-        layers.host = found.values;
-    }
-    layers.settings(warnings)
+    layers.resolve()
 }
 
-fn read_file(inputs: &Inputs<'_>) -> Result<Option<ConfigFile>, ConfigError> {
-    let named = inputs
-        .config
-        .clone()
-        .or_else(|| (inputs.env)("ETCDTOP_CONFIG").filter(|p| !p.is_empty()).map(PathBuf::from));
-    let Some(path) = named.clone().or_else(|| default_path(inputs.env)) else { return Ok(None) };
+/// The file that was named, and not just looked for.
+fn named_file(inputs: &Inputs<'_>) -> Option<PathBuf> {
+    let in_env = || (inputs.env)("ETCDTOP_CONFIG").filter(|p| !p.is_empty()).map(PathBuf::from);
+    inputs.config.clone().or_else(in_env)
+}
+
+/// Where the file is looked for.
+pub(super) fn place_of_file(inputs: &Inputs<'_>) -> Option<PathBuf> {
+    named_file(inputs).or_else(|| default_path(inputs.env))
+}
+
+pub(super) fn read_file(inputs: &Inputs<'_>) -> Result<Option<ConfigFile>, ConfigError> {
+    let named = named_file(inputs);
+    let Some(path) = place_of_file(inputs) else { return Ok(None) };
     match std::fs::read_to_string(&path) {
         Ok(text) => ConfigFile::parse(&path, &text).map(Some),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok(None),
@@ -139,7 +141,28 @@ fn read_file(inputs: &Inputs<'_>) -> Result<Option<ConfigFile>, ConfigError> {
     }
 }
 
-impl Layers<'_> {
+impl<'a> Layers<'a> {
+    pub(super) const fn new(inputs: &'a Inputs<'a>, file: Option<Arc<ConfigFile>>) -> Self {
+        Self { inputs, file, context: None, host: BTreeMap::new(), rows: Vec::new() }
+    }
+
+    /// With this context of the file.
+    pub(super) fn with_context(mut self, name: &str, origin: Origin) -> Self {
+        self.context = Some((name.to_owned(), origin));
+        self
+    }
+
+    /// The settings; where nobody names endpoints, with what is found on this host.
+    pub(super) fn resolve(mut self) -> Result<Settings, ConfigError> {
+        let mut warnings = Vec::new();
+        if self.find("endpoints").is_none() && self.find("discovery_srv").is_none() {
+            let found = self.inputs.host.find();
+            warnings.extend(found.unusable.iter().cloned());
+            self.host = found.values;
+        }
+        self.settings(warnings)
+    }
+
     fn choose_context(&mut self) -> Result<(), ConfigError> {
         let env = |name: &str| (self.inputs.env)(name).filter(|v| !v.is_empty());
         let chosen = self
@@ -172,7 +195,7 @@ impl Layers<'_> {
     }
 
     /// The strongest layer's value: flag, `ETCDTOP_*`, `ETCDCTL_*`, context, file, this host.
-    fn find(&self, name: &'static str) -> Option<Found> {
+    pub(super) fn find(&self, name: &'static str) -> Option<Found> {
         if let Some(text) = self.inputs.flags.get(name) {
             return Some((text.clone(), Origin::Flag(format!("--{}", name.replace('_', "-")))));
         }
@@ -307,7 +330,7 @@ impl Layers<'_> {
         Sourced { value: true, origin }
     }
 
-    fn settings(mut self, mut warnings: Vec<String>) -> Result<Settings, ConfigError> {
+    pub(super) fn settings(mut self, mut warnings: Vec<String>) -> Result<Settings, ConfigError> {
         let text = |t: &str| if t.is_empty() { Err("it is empty".to_owned()) } else { Ok(t.to_owned()) };
         let discovery_srv = self.optional("discovery_srv", text)?;
         // As in etcdctl, discovery beats endpoints; but not those of a stronger layer.

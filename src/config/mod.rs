@@ -6,6 +6,7 @@
 //! came from, what is wrong with it and what to write instead.
 
 mod checks;
+mod contexts;
 mod error;
 mod file;
 mod host;
@@ -13,6 +14,7 @@ mod layers;
 mod settings;
 mod values;
 
+pub use contexts::{Contexts, has_contexts, load_contexts};
 pub use error::ConfigError;
 pub use file::{Rebinding, default_path};
 pub use host::{Found, Host};

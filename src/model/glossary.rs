@@ -17,6 +17,8 @@ pub enum Topic {
     Latency,
     /// What etcd does inside.
     Internals,
+    /// Many clusters, a row each.
+    Fleet,
     /// A step of a plan.
     Step,
 }
@@ -48,7 +50,7 @@ pub static GLOSSARY: &[Entry] = &[
         source: "all of the below",
         threshold: "",
         etcdctl: "etcdctl endpoint health --cluster",
-        topics: &[Topic::Cluster],
+        topics: &[Topic::Cluster, Topic::Fleet],
     },
     Entry {
         term: "can lose",
@@ -56,7 +58,15 @@ pub static GLOSSARY: &[Entry] = &[
         source: "MemberList and the state of each member",
         threshold: "",
         etcdctl: "etcdctl member list -w table",
-        topics: &[Topic::Cluster, Topic::Raft],
+        topics: &[Topic::Cluster, Topic::Raft, Topic::Fleet],
+    },
+    Entry {
+        term: "fleet",
+        meaning: "Each context of the config file, worst first; of equals by name. A row stands for what Status and the member list tell: no /metrics are scraped here, so what only they tell (fsync, commit, round trips, and before 3.6 the quota) is not in the verdict; the cluster's own dashboard has it. NOT ASKED: the settings of the context cannot be used, and the line below says why.",
+        source: "Status of every member, MemberList",
+        threshold: "",
+        etcdctl: STATUS,
+        topics: &[Topic::Fleet],
     },
     Entry {
         term: "state: hung, refused, unreachable, tls, auth",

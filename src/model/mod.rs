@@ -5,6 +5,7 @@ pub mod coach;
 pub mod endpoint;
 pub mod event;
 pub mod finding;
+pub mod fleet;
 pub mod glossary;
 pub mod hashes;
 pub mod ids;

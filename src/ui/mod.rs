@@ -27,7 +27,11 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         return;
     }
     let [top, body, bottom] = parts(state, area);
-    widgets::header::draw(state, &mut canvas, top);
+    if let Some(fleet) = &state.fleet {
+        screens::fleet::header(state, fleet, &mut canvas, top);
+    } else {
+        widgets::header::draw(state, &mut canvas, top);
+    }
     let (view, coach) = widgets::coach::split(state, body);
     screens::draw(state, &mut canvas, view);
     if let Some(place) = coach {
@@ -54,7 +58,12 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
 /// Header, body, footer.
 fn parts(state: &State, area: Rect) -> [Rect; 3] {
     let bottom = widgets::footer::HEIGHT + widgets::replay::height(state);
-    split3(area, widgets::header::height(state, area.width), bottom)
+    let top = if state.fleet.is_some() {
+        screens::fleet::HEADER
+    } else {
+        widgets::header::height(state, area.width)
+    };
+    split3(area, top, bottom)
 }
 
 /// How far what lies open can be scrolled, on a terminal of the state's size. The loop keeps the state within it, or

@@ -18,6 +18,7 @@ use crate::model::{
 use crate::testing::{healthy, with_state};
 
 mod coach;
+mod fleet;
 mod internals;
 mod latency;
 mod replay;

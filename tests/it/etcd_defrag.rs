@@ -75,7 +75,7 @@ impl Arena {
                         defragmented.push((entry["ts"].as_str().unwrap().to_owned(), name));
                     }
                     Some("finished scheduled compaction") => {
-                        done.compacted = entry["compact-revision"].as_i64()
+                        done.compacted = entry["compact-revision"].as_i64();
                     }
                     _ => {}
                 }

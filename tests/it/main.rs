@@ -12,6 +12,7 @@ mod edges;
 mod etcd_defrag;
 mod fake;
 mod faults;
+mod fleet;
 mod follow;
 mod headless;
 mod house;

@@ -15,10 +15,10 @@ use crate::ops::terms::{Terms, Window};
 pub struct BoundArgs {
     /// Only show what would be done, and what forbids it
     #[arg(long)]
-    pub(super) dry_run: bool,
+    pub(in crate::cli) dry_run: bool,
     /// End by then, whatever happens: what would take longer is not begun, what runs is left and told as unknown (exit 5)
     #[arg(long, value_name = "DURATION", value_parser = positive)]
-    pub(super) timeout: Option<Duration>,
+    pub(in crate::cli) timeout: Option<Duration>,
     /// Write what was done into this file, for the textfile collector of Prometheus' node exporter
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(in crate::cli) metrics_file: Option<PathBuf>,

@@ -21,6 +21,7 @@ const fn topic(screen: Screen) -> Topic {
         Screen::Raft => Topic::Raft,
         Screen::Latency => Topic::Latency,
         Screen::Internals => Topic::Internals,
+        Screen::Fleet => Topic::Fleet,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The views. A new one is one file and one line in [`TABLE`].
 
+pub(super) mod fleet;
 mod internals;
 mod latency;
 mod member;
@@ -28,7 +29,7 @@ pub(super) fn most_scroll(state: &State, theme: &Theme, glyphs: &Glyphs, area: R
         }
         Screen::Snapshots => snapshots::most_scroll(state, theme, glyphs, area),
         Screen::Latency => latency::most_scroll(state, area),
-        Screen::Overview | Screen::Storage | Screen::Raft | Screen::Internals => 0,
+        Screen::Overview | Screen::Storage | Screen::Raft | Screen::Internals | Screen::Fleet => 0,
     }
 }
 
@@ -61,6 +62,7 @@ pub(super) const TABLE: &[View] = &[
     View { id: Screen::Timeline, title: "Timeline", short: "Timeline", draw: timeline::draw },
     View { id: Screen::Latency, title: "Latency", short: "Latency", draw: latency::draw },
     View { id: Screen::Internals, title: "Internals", short: "Inside", draw: internals::draw },
+    View { id: Screen::Fleet, title: "Fleet", short: "Fleet", draw: fleet::draw },
 ];
 
 pub(super) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {

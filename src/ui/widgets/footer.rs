@@ -3,6 +3,7 @@
 use ratatui::layout::Rect;
 
 use crate::app::State;
+use crate::app::fleet::Way;
 use crate::app::keymap::{ACTIONS, Action, ActionId, Group};
 use crate::app::state::Screen;
 use crate::ui::canvas::{Canvas, row, width};
@@ -20,7 +21,11 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         if state.filter.editing {
             x = canvas.text(line, x, " ", theme.selected.patch(theme.badge));
         }
-        let shown = format!("   {} of {} rows   ", state.rows().len(), state.view.members.len());
+        let (some, all) = match &state.fleet {
+            Some(fleet) => (fleet.shown(state.filter.input.value()).len(), fleet.rows().len()),
+            None => (state.rows().len(), state.view.members.len()),
+        };
+        let shown = format!("   {some} of {all} rows   ");
         x = canvas.text(line, x, &shown, theme.dim);
         canvas.text(
             line,
@@ -42,7 +47,9 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     // What moves a replay comes first in one, and is nowhere else.
     let moves = |a: &&Action| a.group == Group::Replay;
     let replay = ACTIONS.iter().filter(|a| moves(a) && state.replay.is_some());
-    let rest = ACTIONS.iter().filter(|a| !moves(a) && a.id != ActionId::Quit);
+    // So is what changes a cluster among many: none of it is for the fleet.
+    let here = |a: &&Action| state.fleet.is_none() || a.unavailable(state).is_none();
+    let rest = ACTIONS.iter().filter(|a| !moves(a) && a.id != ActionId::Quit).filter(here);
     for action in replay.chain(rest) {
         let (Some(word), Some(key)) = (action.footer, state.keymap.keys(action.id).first()) else { continue };
         let key = key.to_string();
@@ -65,7 +72,9 @@ fn views(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
             let key = keys.first().map(ToString::to_string).unwrap_or_default();
             (screen.id, format!(" {key} {}", title(screen)))
         };
-        screens::TABLE.iter().map(of).collect()
+        // The fleet is beside the views of a cluster, not among them.
+        let here = |v: &&screens::View| (v.id == Screen::Fleet) == state.fleet.is_some();
+        screens::TABLE.iter().filter(here).map(of).collect()
     };
     let needed =
         |titles: &[(Screen, String)], air: u16| titles.iter().map(|(_, t)| width(t) + air).sum::<u16>() + 1;
@@ -78,11 +87,13 @@ fn views(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
         let style = if *id == state.screen { theme.badge } else { theme.dim };
         x = canvas.text(area, x, &format!("{title}{air}"), style);
     }
-    if state.screen == Screen::Overview {
-        return;
-    }
     let inside = state.screen == Screen::Snapshots && state.shelf.opened.is_some();
-    let back = if inside { " esc folder " } else { " esc overview " };
+    let back = match state.screen {
+        Screen::Overview if state.way == Way::Back => " esc fleet ",
+        Screen::Overview | Screen::Fleet => return,
+        _ if inside => " esc folder ",
+        _ => " esc overview ",
+    };
     if x + width(back) + 2 < area.width {
         canvas.right(Rect { width: area.width - 1, ..area }, back, theme.dim);
     }

@@ -27,11 +27,9 @@ fn reason_lines(state: &State, columns: u16) -> Vec<String> {
     lines
 }
 
-pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
+/// What stands at the right end of the first line: badges and the clock. What is left of the line.
+pub(in crate::ui) fn right_end(state: &State, canvas: &mut Canvas<'_>, first: Rect) -> Rect {
     let theme = canvas.theme;
-    let first = row(area, 0);
-    let v = &state.verdict;
-    // The right end first: the verdict may take all that is left of it.
     let mode = if state.access.read_only.is_some() { " VIEW ONLY " } else { "" };
     let frozen = match state.unseen() {
         _ if !state.frozen() => String::new(),
@@ -44,13 +42,22 @@ pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
     let rec = if state.recording.is_some() { " REC " } else { "" };
     let badges: Vec<_> = [replay, rec, lab, &frozen, mode].into_iter().filter(|b| !b.is_empty()).collect();
     let right: u16 = badges.iter().map(|b| width(b) + 1).sum::<u16>() + width(&clock) + 1;
-    let mut x = area.width.saturating_sub(right);
+    let mut x = first.width.saturating_sub(right);
     let room = Rect { width: x.saturating_sub(1), ..first };
     for badge in badges {
         x = canvas.text(first, x, badge, theme.badge);
         x = canvas.text(first, x, " ", theme.text);
     }
     canvas.text(first, x, &clock, theme.dim);
+    room
+}
+
+pub(in crate::ui) fn draw(state: &State, canvas: &mut Canvas<'_>, area: Rect) {
+    let theme = canvas.theme;
+    let first = row(area, 0);
+    let v = &state.verdict;
+    // The right end first: the verdict may take all that is left of it.
+    let room = right_end(state, canvas, first);
 
     let glyph = canvas.glyphs.verdict(v.kind);
     let mut x = canvas.spans(room, 0, &[(" etcdtop ", theme.dim)]);

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use etcd_client::proto::{
     PbAlarmRequest, PbAlarmResponse, PbClusterServer, PbClusterService, PbDefragmentRequest,
@@ -30,6 +30,8 @@ pub struct Script {
     pub snapshot: Vec<Vec<u8>>,
     /// After those it says nothing more, and does not end.
     pub snapshot_stalls: bool,
+    /// Revision and index grow by so many a second since that moment, as under writes.
+    pub grows: Option<(Instant, f64)>,
 }
 
 /// A header that every reply carries.
@@ -45,7 +47,11 @@ pub struct Fake {
 
 impl Fake {
     pub async fn start(script: Script) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), script)
+    }
+
+    /// The same on an address that others were told before.
+    pub fn on(listener: TcpListener, script: Script) -> Self {
         let address = listener.local_addr().unwrap().to_string();
         let service = Service(Arc::new(script));
         let task = tokio::spawn(async move {
@@ -87,7 +93,18 @@ async fn say<T: Clone>(pause: Duration, said: Option<&Result<T, Status>>) -> Rep
 #[tonic::async_trait]
 impl PbMaintenanceService for Service {
     async fn status(&self, _: Request<PbStatusRequest>) -> Reply<PbStatusResponse> {
-        say(self.0.pause, self.0.status.as_ref()).await
+        let mut said = say(self.0.pause, self.0.status.as_ref()).await?;
+        if let Some((since, rate)) = self.0.grows {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a test is not that long
+            let more = (since.elapsed().as_secs_f64() * rate) as u32;
+            let status = said.get_mut();
+            status.raft_index += u64::from(more);
+            status.raft_applied_index += u64::from(more);
+            if let Some(header) = &mut status.header {
+                header.revision += i64::from(more);
+            }
+        }
+        Ok(said)
     }
     async fn alarm(&self, _: Request<PbAlarmRequest>) -> Reply<PbAlarmResponse> {
         not_scripted()
