@@ -1,5 +1,6 @@
 //! The thin program around the library: parse, start logging, dispatch, exit code.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use etcdtop::cli::{self, Cli, Exit};
@@ -22,7 +23,8 @@ fn main() -> ExitCode {
     match cli::run(&cli) {
         Ok(exit) => exit.into(),
         Err(report) => {
-            eprintln!("etcdtop: {report:#}");
+            // Nobody may be there to read it.
+            let _ = writeln!(std::io::stderr(), "etcdtop: {report:#}");
             Exit::Usage.into()
         }
     }

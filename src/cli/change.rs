@@ -166,7 +166,7 @@ fn list(cli: &Cli) -> Result<Exit> {
     let alarms: Vec<_> = view.alarms.iter().map(alarm).collect();
     match output(&settings) {
         OutputFormat::Table if alarms.is_empty() => {
-            eprintln!("etcdtop: {}", if reached { "no alarm is raised" } else { "no member answers" });
+            tell!("etcdtop: {}", if reached { "no alarm is raised" } else { "no member answers" });
         }
         OutputFormat::Table => {
             let row = |a: &AlarmJson| vec![a.alarm.to_string(), a.member.clone(), a.member_id.to_string()];

@@ -36,11 +36,11 @@ pub(super) fn settings(cli: &Cli) -> Result<Settings> {
 /// What should be known about the settings, on standard error.
 pub(super) fn warn(settings: &Settings) {
     for warning in &settings.warnings {
-        eprintln!("etcdtop: warning: {warning}");
+        tell!("etcdtop: warning: {warning}");
     }
     if let Origin::Host { what, path } = &settings.endpoints.origin {
         let list: Vec<_> = settings.endpoints.value.iter().map(ToString::to_string).collect();
-        eprintln!(
+        tell!(
             "etcdtop: {} found on this host ({what}, {}); --endpoints names others",
             list.join(","),
             path.display()
@@ -153,6 +153,11 @@ pub(super) fn print(text: &str) -> Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
+}
+
+/// What `tell!` writes.
+pub(super) fn tell(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// What is shown as JSON. Text of a cluster stands in it as it is, but what could move a terminal's cursor or reorder

@@ -89,7 +89,7 @@ pub(super) fn run_defrag(cli: &Cli, args: &DefragArgs) -> Result<Exit> {
         settings.insecure_transport.value = false;
     }
     if args.skip_healthcheck_cluster_endpoints == Some(true) {
-        eprintln!(
+        tell!(
             "etcdtop: --skip-healthcheck-cluster-endpoints has no effect: every voter must be well before any is touched"
         );
     }

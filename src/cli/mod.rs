@@ -1,5 +1,11 @@
 //! Command line types and one file per command. Knows every other room.
 
+/// A line on standard error, as `eprintln!` writes it, but that a reader who went away or a full disk is no panic: it would end
+/// an operation half-way.
+macro_rules! tell {
+    ($($words:tt)*) => { $crate::cli::connect::tell(format_args!($($words)*)) };
+}
+
 mod args;
 mod bundle;
 mod change;
@@ -72,7 +78,7 @@ pub fn run(cli: &Cli) -> Result<Exit> {
 /// To a monitoring system wrong settings are no sign of a broken cluster.
 fn as_a_plugin(ended: Result<Exit>) -> Result<Exit> {
     ended.or_else(|report| {
-        eprintln!("etcdtop: {report:#}");
+        tell!("etcdtop: {report:#}");
         Ok(Exit::Plugin(exit::Plugin::Unknown))
     })
 }

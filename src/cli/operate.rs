@@ -112,13 +112,13 @@ impl Outcome {
     /// Says why it did not begin, and ends.
     fn refused(self, why: impl Into<String>) -> Self {
         let why = why.into();
-        eprintln!("etcdtop: {why}");
+        tell!("etcdtop: {why}");
         self.ends(Exit::Refused, report::Result::Refused, why)
     }
 
     fn nothing_to_do(self, why: impl Into<String>) -> Self {
         let why = why.into();
-        eprintln!("etcdtop: nothing to do: {why}");
+        tell!("etcdtop: nothing to do: {why}");
         self.ends(Exit::Done, report::Result::NothingToDo, why)
     }
 
@@ -174,15 +174,22 @@ pub(super) fn run(
         metrics::check(file)?;
     }
     let outcome = in_runtime(carry_out(settings, order, request))?;
-    match output(settings) {
-        OutputFormat::Table => print(&outcome.table())?,
-        OutputFormat::Json => print_json(&outcome.report())?,
-        OutputFormat::Jsonl => outcome.print_end()?,
-    }
+    printed(match output(settings) {
+        OutputFormat::Table => print(&outcome.table()),
+        OutputFormat::Json => print_json(&outcome.report()),
+        OutputFormat::Jsonl => outcome.print_end(),
+    });
     if let Some(file) = &order.bounds.metrics_file {
         metrics::write(file, &outcome.report(), None);
     }
     Ok(outcome.exit)
+}
+
+/// What was done is done, and its exit code says so, whether or not somebody reads the report.
+pub(super) fn printed(report: Result<()>) {
+    if let Err(e) = report {
+        tell!("etcdtop: warning: standard output cannot be written: {e:#}");
+    }
 }
 
 /// Runs what needs threads of its own: the journal and the poll go on while a snapshot is verified.
@@ -220,7 +227,7 @@ pub(super) async fn carry_out(
         if let Some((_, all)) = until.filter(|(at, _)| *at <= Instant::now()) {
             why = format!("--timeout of {} was over before anybody had answered: {why}", span(all));
         }
-        eprintln!("etcdtop: {why}");
+        tell!("etcdtop: {why}");
         return Ok(outcome.ends(Exit::Unreachable, report::Result::Unreachable, why));
     }
     let request = request(&view)?;
@@ -232,10 +239,10 @@ pub(super) async fn carry_out(
         Err(NoPlan::Impossible(why)) => return Ok(outcome.refused(why)),
     };
     for check in plan.checks.iter().filter(|c| c.verdict == Verdict::Warn) {
-        eprintln!("etcdtop: warning: {}", check.line);
+        tell!("etcdtop: warning: {}", check.line);
     }
     if output(settings) == OutputFormat::Jsonl {
-        planned(&plan)?;
+        printed(planned(&plan));
     }
     outcome.plan = Some(plan.clone());
     let mode = mode(settings);
@@ -310,7 +317,7 @@ async fn finish(settings: &Settings, mut outcome: Outcome, ready: Ready) -> Resu
             None => std::future::pending().await,
         }
     };
-    let ending = teller.listen(&mut signals, events, progress, &stop, watched).await?;
+    let ending = teller.listen(&mut signals, events, progress, &stop, watched).await;
     let end = match ending {
         Ending::Deaf => {
             task.abort();
@@ -322,7 +329,7 @@ async fn finish(settings: &Settings, mut outcome: Outcome, ready: Ready) -> Resu
             .unwrap_or_else(|e| End::Unknown(format!("internal error: {e}"))),
     };
     if let Some(Err(e)) = release(lock).await {
-        eprintln!("etcdtop: warning: the lock could not be given back, and goes within two minutes: {e}");
+        tell!("etcdtop: warning: the lock could not be given back, and goes within two minutes: {e}");
     }
     let (exit, result) = match &end {
         End::Done => (Exit::Done, report::Result::Done),
@@ -335,7 +342,7 @@ async fn finish(settings: &Settings, mut outcome: Outcome, ready: Ready) -> Resu
     };
     let reason = if end == End::Done { String::new() } else { end.to_string() };
     if !reason.is_empty() {
-        eprintln!("etcdtop: {reason}");
+        tell!("etcdtop: {reason}");
     }
     outcome.operation = Some(teller.operation);
     outcome.plan = None;
@@ -378,7 +385,7 @@ async fn plan(
             };
             let (swept, known) = spawn_blocking(read).await.unwrap_or_default();
             for part in swept {
-                eprintln!("etcdtop: removed {part}, which an interrupted snapshot had left");
+                tell!("etcdtop: removed {part}, which an interrupted snapshot had left");
             }
             known
         }

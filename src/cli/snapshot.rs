@@ -14,7 +14,7 @@ use super::exit::Exit;
 use super::folder::{KeepArgs, RestoreArgs, run_list, run_prune, run_restore_plan};
 use super::members::named;
 use super::operate::args::BoundArgs;
-use super::operate::{Order, carry_out, in_runtime, metrics, snapshot_dir};
+use super::operate::{Order, carry_out, in_runtime, metrics, printed, snapshot_dir};
 use super::table::table;
 use crate::config::{OutputFormat, Settings};
 use crate::lab::drill::drill;
@@ -109,7 +109,7 @@ pub(super) fn run(cli: &Cli, command: &SnapshotCommand) -> Result<Exit> {
         }
         SnapshotCommand::Prune { folder, keep, dry_run, yes } => {
             if settings.read_only.value && !dry_run {
-                eprintln!("etcdtop: read-only ({}): nothing is removed", settings.read_only.origin);
+                tell!("etcdtop: read-only ({}): nothing is removed", settings.read_only.origin);
                 return Ok(Exit::Refused);
             }
             run_prune(&folder_of(&settings, folder.as_ref()), *keep, *dry_run, *yes, format)
@@ -135,7 +135,7 @@ fn save(
     }
     let (folder, name) = target(settings, path)?;
     if let Some(file) = name.as_ref().map(|name| folder.join(name)).filter(|file| file.exists()) {
-        eprintln!("etcdtop: {} exists already, and no snapshot is ever overwritten", file.display());
+        tell!("etcdtop: {} exists already, and no snapshot is ever overwritten", file.display());
         return Ok(Exit::Refused);
     }
     let how = if verify == "fast" { Verify::Fast } else { Verify::Full };
@@ -149,7 +149,7 @@ fn save(
     let file = outcome.report().steps.iter().find_map(|s| s.saved().map(Path::to_owned));
     if let Some(file) = &file {
         if format == OutputFormat::Table {
-            print(&format!("{}\n", file.display()))?;
+            printed(print(&format!("{}\n", file.display())));
         }
         if verify == "drill" {
             outcome.exit = run_drill(file, Some(format).filter(|f| *f == OutputFormat::Table))?;
@@ -158,18 +158,18 @@ fn save(
             if matches!(outcome.exit, Exit::Done | Exit::Failed)
                 && let Some(Err(e)) = Side::known(file).map(|side| side.verified_as(file, how))
             {
-                eprintln!("etcdtop: {}: {e}", Side::path_of(file).display());
+                tell!("etcdtop: {}: {e}", Side::path_of(file).display());
             }
         }
     }
-    match (format, &file) {
-        // One document, of what is so in the end.
-        (OutputFormat::Json, Some(file)) => print_json(&Side::known(file))?,
-        (OutputFormat::Json, None) => print_json(&outcome.report())?,
-        (OutputFormat::Jsonl, _) => outcome.print_end()?,
-        (OutputFormat::Table, Some(_)) => {}
-        (OutputFormat::Table, None) => print(&outcome.table())?,
-    }
+    // One document, of what is so in the end.
+    printed(match (format, &file) {
+        (OutputFormat::Json, Some(file)) => print_json(&Side::known(file)),
+        (OutputFormat::Json, None) => print_json(&outcome.report()),
+        (OutputFormat::Jsonl, _) => outcome.print_end(),
+        (OutputFormat::Table, Some(_)) => Ok(()),
+        (OutputFormat::Table, None) => print(&outcome.table()),
+    });
     if let Some(metrics) = &bounds.metrics_file {
         let newest = newest(&folder, outcome.report().cluster_id);
         metrics::write(metrics, &outcome.report(), newest.as_ref());
@@ -218,7 +218,7 @@ fn run_drill(file: &Path, format: Option<OutputFormat>) -> Result<Exit> {
     match drilled {
         Err(number) => Ok(Exit::Signal(number)),
         Ok(Err(e)) => {
-            eprintln!("etcdtop: {}: {e}", file.display());
+            tell!("etcdtop: {}: {e}", file.display());
             Ok(Exit::Failed)
         }
         Ok(Ok(drilled)) => {
@@ -232,7 +232,7 @@ fn run_drill(file: &Path, format: Option<OutputFormat>) -> Result<Exit> {
                         ),
                         _ => "authentication is on: what it holds only its users are told".into(),
                     };
-                    eprintln!("{}: etcd {} runs from it: {same}", file.display(), drilled.version);
+                    tell!("{}: etcd {} runs from it: {same}", file.display(), drilled.version);
                 }
                 Some(OutputFormat::Json | OutputFormat::Jsonl) => print_json(&drilled)?,
                 None => {}
@@ -258,7 +258,7 @@ fn target(settings: &Settings, path: Option<&Path>) -> Result<(PathBuf, Option<S
 /// Reads a file, or says why it cannot be read.
 fn read(file: &Path, depth: Depth) -> Option<(Snapshot, Examined)> {
     let read = Snapshot::open(file).and_then(|s| examine(&s, depth).map(|found| (s, found)));
-    read.map_err(|e| eprintln!("etcdtop: {e}")).ok()
+    read.map_err(|e| tell!("etcdtop: {e}")).ok()
 }
 
 fn status(file: &Path, format: OutputFormat) -> Result<Exit> {
@@ -364,11 +364,11 @@ fn verify(file: &Path, raw: bool, format: OutputFormat) -> Result<Exit> {
 
 /// What is wrong, on standard error.
 fn tell(file: &Path, damages: &[Damage]) {
-    eprintln!("etcdtop: {} is damaged:", file.display());
+    tell!("etcdtop: {} is damaged:", file.display());
     for damage in damages.iter().take(20) {
-        eprintln!("  {damage}");
+        tell!("  {damage}");
     }
     if damages.len() > 20 {
-        eprintln!("  and {} more", damages.len() - 20);
+        tell!("  and {} more", damages.len() - 20);
     }
 }

@@ -64,7 +64,7 @@ fn warn(contexts: &[Context]) {
     let mut said = BTreeSet::new();
     for (context, settings) in contexts.iter().filter_map(|c| Some((c, c.settings.as_ref().ok()?))) {
         for warning in settings.warnings.iter().filter(|w| said.insert((*w).clone())) {
-            eprintln!("etcdtop: warning: {}: {warning}", printable(&context.name));
+            tell!("etcdtop: warning: {}: {warning}", printable(&context.name));
         }
     }
 }

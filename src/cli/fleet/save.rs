@@ -240,7 +240,7 @@ async fn follow(name: String, mut child: Child, running: &Running) -> Saved {
         let mut why = None;
         let mut lines = err.map(|err| BufReader::new(err).lines());
         while let Some(Ok(Some(line))) = async { Some(lines.as_mut()?.next_line().await) }.await {
-            eprintln!("{shown}: {line}");
+            tell!("{shown}: {line}");
             let error = line.strip_prefix("etcdtop: ").filter(|l| !l.starts_with("warning:"));
             why = error.map(str::to_owned).or(why);
         }

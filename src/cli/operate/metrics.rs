@@ -45,7 +45,7 @@ pub(in crate::cli) fn write(file: &Path, report: &Report<'_>, saved: Option<&Sav
     let text = text(report, saved, &before);
     if let Err(e) = replace(file, &text) {
         // What was done is done: this is no reason to call it failed.
-        eprintln!("etcdtop: warning: {} cannot be written: {e}", file.display());
+        tell!("etcdtop: warning: {} cannot be written: {e}", file.display());
     }
 }
 

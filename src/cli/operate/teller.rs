@@ -4,7 +4,6 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use color_eyre::Result;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -41,6 +40,7 @@ pub(super) enum Ending {
 }
 
 /// Tells, and hears.
+#[allow(clippy::struct_excessive_bools)] // what it tells with, and what it has told
 pub(super) struct Teller {
     pub(super) operation: Operation,
     pub(super) format: OutputFormat,
@@ -51,6 +51,8 @@ pub(super) struct Teller {
     on_terminal: bool,
     shown: bool,
     told_progress: Option<Instant>,
+    /// Standard output is gone, and that was said.
+    mute: bool,
 }
 
 impl Teller {
@@ -63,7 +65,17 @@ impl Teller {
     ) -> Self {
         let on_terminal =
             std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb");
-        Self { operation, format, ascii, on_hangup, until, on_terminal, shown: false, told_progress: None }
+        Self {
+            operation,
+            format,
+            ascii,
+            on_hangup,
+            until,
+            on_terminal,
+            shown: false,
+            told_progress: None,
+            mute: false,
+        }
     }
 
     /// Until the operation has ended.
@@ -74,7 +86,7 @@ impl Teller {
         mut progress: watch::Receiver<Progress>,
         stop: &watch::Sender<Option<Stop>>,
         lock_lost: impl Future<Output = String>,
-    ) -> Result<Ending> {
+    ) -> Ending {
         let mut lock_lost = std::pin::pin!(lock_lost);
         let mut held = true;
         let mut ending = Ending::ByItself;
@@ -89,9 +101,9 @@ impl Teller {
                 event = events.recv() => {
                     let Some(event) = event else {
                         self.clear();
-                        return Ok(ending);
+                        return ending;
                     };
-                    self.event(event)?;
+                    self.event(event);
                 }
                 signal = signals.next() => {
                     let Signal::End(number) = signal else { continue };
@@ -113,12 +125,12 @@ impl Teller {
                 },
                 () = sleep_until(deaf.unwrap_or(far)), if deaf.is_some() => {
                     self.clear();
-                    return Ok(Ending::Deaf);
+                    return Ending::Deaf;
                 }
                 Ok(()) = progress.changed() => {
                     let now = *progress.borrow_and_update();
                     self.operation.progress = now;
-                    self.progress()?;
+                    self.progress();
                 }
                 _ = redraw.tick(), if self.on_terminal => self.draw(),
             }
@@ -148,13 +160,23 @@ impl Teller {
         haste
     }
 
-    fn event(&mut self, event: OpEvent) -> Result<()> {
+    /// An event as a document. A reader who is gone, or a full disk, is said once.
+    fn document(&mut self, what: EventKind<'_>) {
+        let printed = print_json(&EventJson { at: Timestamp::now(), what });
+        if let (Err(e), false) = (printed, self.mute) {
+            self.mute = true;
+            self.line(&format!("standard output cannot be written, the operation goes on: {e:#}"));
+        }
+    }
+
+    fn event(&mut self, event: OpEvent) {
         let now = Timestamp::now();
         self.operation.take(event.clone(), now);
-        if self.format == OutputFormat::Jsonl
-            && let Some(what) = EventKind::of(&event, &self.operation)
-        {
-            print_json(&EventJson { at: now, what })?;
+        if self.format == OutputFormat::Jsonl {
+            let operation = self.operation.clone();
+            if let Some(what) = EventKind::of(&event, &operation) {
+                self.document(what);
+            }
         }
         match event {
             OpEvent::Waiting { why, .. } => self.line(&format!("waits: {why}")),
@@ -172,31 +194,28 @@ impl Teller {
             OpEvent::Answered { .. } | OpEvent::Ended(_) => {}
         }
         self.draw();
-        Ok(())
     }
 
-    fn progress(&mut self) -> Result<()> {
+    fn progress(&mut self) {
         let due = self.told_progress.is_none_or(|at| at.elapsed() >= TELL_PROGRESS);
         if self.format == OutputFormat::Jsonl
             && due
             && let Some(what) = EventKind::far(self.operation.progress)
         {
             self.told_progress = Some(Instant::now());
-            print_json(&EventJson { at: Timestamp::now(), what })?;
+            self.document(what);
         }
-        Ok(())
     }
 
     /// A line that stays.
     pub(super) fn line(&mut self, text: &str) {
         self.clear();
-        eprintln!("{} {text}", Timestamp::now().strftime("%H:%M:%SZ"));
+        tell!("{} {text}", Timestamp::now().strftime("%H:%M:%SZ"));
     }
 
     fn clear(&mut self) {
         if std::mem::take(&mut self.shown) {
-            eprint!("\r\x1b[K");
-            let _ = std::io::stderr().flush();
+            write("\r\x1b[K");
         }
     }
 
@@ -210,10 +229,15 @@ impl Teller {
         let bar = bar(&self.operation, Timestamp::now(), self.ascii);
         // A line that is full wraps, and is not where it was any more.
         let text = cut(&bar, width.saturating_sub(1));
-        eprint!("\r{text}\x1b[K");
-        let _ = std::io::stderr().flush();
+        write(&format!("\r{text}\x1b[K"));
         self.shown = true;
     }
+}
+
+/// What is gone for good ends no operation half-way.
+fn write(text: &str) {
+    let mut err = std::io::stderr().lock();
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
 /// What was wanted sooner is not taken back by what may wait.

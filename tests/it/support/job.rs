@@ -12,6 +12,15 @@ use super::clean_environment;
 use super::cluster::program;
 use crate::cli::Output;
 
+/// Who is not there any more.
+#[derive(Clone, Copy, Debug)]
+pub enum Gone {
+    /// The disk that both streams are written to is full.
+    FullDisk,
+    /// Both streams are a pipe that nobody reads.
+    Closed,
+}
+
 /// A host on which etcdtop runs.
 pub struct Job {
     folder: TempDir,
@@ -68,6 +77,30 @@ impl Job {
         let output = self.run(args).await;
         assert_eq!(output.code, code, "etcdtop {args:?}: {}", output.all());
         output
+    }
+
+    /// Runs to its end with nobody to hear of it: the exit code, and how the journal says that it ended.
+    pub async fn unheard(&self, args: &[&str], gone: Gone) -> (i32, String) {
+        let mut command = self.command(args);
+        let before = self.journal().len();
+        let mut reader = None;
+        match gone {
+            Gone::FullDisk => {
+                let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+                command.stdout(full()).stderr(full());
+            }
+            Gone::Closed => {
+                let (out, end) = std::io::pipe().unwrap();
+                command.stdout(end.try_clone().unwrap()).stderr(end);
+                reader = Some(out);
+            }
+        }
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        drop(reader);
+        let code = child.wait().await.unwrap().code().unwrap_or(-1);
+        assert!(self.journal().len() > before, "nothing was journaled");
+        (code, self.last_end())
     }
 
     /// Begins to run, its events a line each.
