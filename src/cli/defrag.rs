@@ -30,10 +30,10 @@ pub struct DefragArgs {
     #[arg(long, value_name = "MEMBER", value_delimiter = ',', value_hint = ValueHint::Other)]
     exclude: Vec<String>,
     /// Not members whose client urls are all of this host alone (localhost, 127.0.0.1)
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = ArgAction::Set, value_name = "BOOL", hide_possible_values = true)]
     exclude_localhost: bool,
     /// All members of the cluster; --cluster=false: only those that --endpoints lead to
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = ArgAction::Set, conflicts_with = "member")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = ArgAction::Set, value_name = "BOOL", hide_possible_values = true, conflicts_with = "member")]
     cluster: bool,
     /// Only members of which this is true when their turn comes: dbSize, dbSizeInUse, dbSizeFree, dbQuota, dbQuotaUsage
     #[arg(long, visible_alias = "defrag-rule", value_name = "EXPR", value_hint = ValueHint::Other, value_parser = rule)]
@@ -42,22 +42,22 @@ pub struct DefragArgs {
     #[arg(long, visible_alias = "etcd-storage-quota-bytes", value_name = "BYTES", value_hint = ValueHint::Other, value_parser = bytes)]
     quota: Option<Bytes>,
     /// Compact first, and wait until every member has dropped what was compacted
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = ArgAction::Set, value_name = "BOOL", hide_possible_values = true)]
     compaction: bool,
     /// Revisions that the compaction keeps
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     keep: u64,
     /// Let the best other voter lead before it is the leader's turn
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = ArgAction::Set, value_name = "BOOL", hide_possible_values = true)]
     move_leader: bool,
     /// Pause between two members, and after leadership has moved
     #[arg(long, visible_alias = "wait-between-defrags", value_name = "DURATION", value_hint = ValueHint::Other, value_parser = parse_duration)]
     wait: Option<Duration>,
     /// Go on with the others when one member could not be defragmented
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = ArgAction::Set, value_name = "BOOL", hide_possible_values = true)]
     continue_on_error: bool,
     /// Take NOSPACE back afterwards, when every file is below the threshold
-    #[arg(long, visible_alias = "auto-disalarm", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(long, visible_alias = "auto-disalarm", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = ArgAction::Set, value_name = "BOOL", hide_possible_values = true)]
     auto_disarm: bool,
     /// That threshold, as a share of the quota
     #[arg(long, visible_alias = "disalarm-threshold", value_name = "SHARE", default_value = "0.9", value_hint = ValueHint::Other, value_parser = share)]

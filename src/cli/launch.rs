@@ -1,12 +1,17 @@
 //! A confirmed plan and the engine that carries it out, for the dashboard and for commands.
 
+use std::path::PathBuf;
+
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::config::Settings;
+use crate::etcd::Dialer;
 use crate::ops::journal::{self, End, Journal};
+use crate::ops::lock::{self, LockError};
 use crate::ops::world::Live;
-use crate::ops::{Confirmed, Engine, Limits, Mode, OpEvent, Progress, Stop};
+use crate::ops::{Confirmed, Engine, Limits, Mode, OpEvent, Plan, Progress, Stop};
+use crate::poll::Handle;
 
 /// An operation that runs.
 pub(super) struct Running {
@@ -28,6 +33,32 @@ pub(super) fn mode(settings: &Settings) -> Mode {
     } else {
         Mode::ReadWrite
     }
+}
+
+/// The key of the lock in a cluster.
+pub(super) fn lock_key(settings: &Settings) -> String {
+    format!("{}lock", settings.proof_prefix.value)
+}
+
+/// The journal, and with it the right to be the only one who changes the cluster: nobody else on this host does, nor holds
+/// the lock in the cluster.
+pub(super) async fn only_one(
+    plan: &Plan,
+    folder: PathBuf,
+    dialer: &Dialer,
+    poll: &Handle,
+    lock: &str,
+) -> Result<Journal, String> {
+    let cluster = plan.cluster;
+    if plan.changes()
+        && let Some(holder) = lock::holder(dialer, poll, cluster, lock).await
+    {
+        return Err(LockError::Held { holder, key: lock.to_owned() }.to_string());
+    }
+    let opened = spawn_blocking(move || Journal::open(&folder, cluster)).await;
+    opened
+        .map_err(|e| format!("internal error while the journal was opened: {e}"))?
+        .map_err(|e| e.to_string())
 }
 
 /// Hands a plan to its engine.

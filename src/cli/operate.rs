@@ -22,7 +22,7 @@ use self::report::{EventJson, EventKind, Report};
 use self::teller::{Ending, Teller};
 use super::connect::{access, output, poll_options, print, print_json, warn};
 use super::exit::Exit;
-use super::launch::{Running, env, launch, mode};
+use super::launch::{Running, env, launch, lock_key, mode, only_one};
 use super::status::refuse_to_mix;
 use crate::config::{OutputFormat, Settings};
 use crate::etcd::{Dialer, Fault};
@@ -258,17 +258,17 @@ pub(super) async fn carry_out(
         Ok(typed) => typed,
         Err(why) => return Ok(outcome.refused(why)),
     };
-    let cluster = plan.cluster;
     let confirmed = match confirm(plan, &mode, &typed) {
         Ok(confirmed) => confirmed,
         Err(refusal) => return Ok(outcome.refused(refusal.to_string())),
     };
-    let journal = match spawn_blocking(move || Journal::open(&folder, cluster)).await? {
+    let key = lock_key(settings);
+    let handle = poll.handle();
+    let journal = match Box::pin(only_one(confirmed.plan(), folder, &dialer, &handle, &key)).await {
         Ok(journal) => journal,
-        Err(e) => return Ok(outcome.refused(e.to_string())),
+        Err(why) => return Ok(outcome.refused(why)),
     };
     let lock = if order.change.is_some_and(|c| c.lock) {
-        let key = format!("{}lock", settings.proof_prefix.value);
         let holder = holder(order);
         match ClusterLock::take(dialer.clone(), poll.handle(), &confirmed, &key, &holder).await {
             Ok(lock) => Some(lock),

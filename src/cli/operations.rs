@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::launch::{Running, env, launch, mode};
+use super::launch::{Running, env, launch, lock_key, mode, only_one};
 use crate::app::Msg;
 use crate::app::operation::Operation;
 use crate::config::{HangUp, Settings};
 use crate::etcd::Dialer;
 use crate::lab::session;
 use crate::model::ClusterId;
-use crate::ops::journal::{self, End, Journal, JournalError};
+use crate::ops::journal::{self, End, Journal};
 use crate::ops::past::{self, History, PROGRAM_ENDS};
 use crate::ops::world::Live;
 use crate::ops::{Confirmed, Haste, Limits, Mode, OpEvent, Plan, Stop, confirm, save};
@@ -24,6 +24,8 @@ use crate::term::{Signal, Signals};
 /// Starts, watches and stops operations.
 pub(super) struct Runner {
     mode: Mode,
+    /// The key of the lock in the cluster.
+    lock: String,
     journals: Option<PathBuf>,
     on_hangup: HangUp,
     starting: Option<Starting>,
@@ -39,7 +41,7 @@ pub(super) struct Runner {
 struct Starting {
     confirmed: Confirmed,
     world: Live,
-    journal: JoinHandle<Result<Journal, JournalError>>,
+    journal: JoinHandle<Result<Journal, String>>,
 }
 
 impl Runner {
@@ -49,6 +51,7 @@ impl Runner {
         let journals = lab.map(session::state).or_else(|| journal::folder(&env));
         Self {
             mode: mode(settings),
+            lock: lock_key(settings),
             journals,
             on_hangup,
             starting: None,
@@ -70,14 +73,16 @@ impl Runner {
         if self.starting.is_some() || self.running.is_some() {
             return Err("another operation runs: one at a time".into());
         }
-        let cluster = plan.cluster;
         let confirmed = confirm(plan, &self.mode, typed).map_err(|e| e.to_string())?;
         let folder = self
             .journals
             .clone()
             .ok_or("there is no place for a journal: neither XDG_STATE_HOME nor HOME is set")?;
-        let world = Live::new(dialer.clone(), cluster, poll.handle());
-        let journal = spawn_blocking(move || Journal::open(&folder, cluster));
+        let plan = confirmed.plan().clone();
+        let world = Live::new(dialer.clone(), plan.cluster, poll.handle());
+        let (dialer, handle, lock) = (dialer.clone(), poll.handle(), self.lock.clone());
+        let journal =
+            tokio::spawn(async move { Box::pin(only_one(&plan, folder, &dialer, &handle, &lock)).await });
         self.starting = Some(Starting { confirmed, world, journal });
         Ok(())
     }
@@ -148,7 +153,7 @@ impl Runner {
     }
 
     /// The journal of a plan that was to be started is open, or not.
-    fn started(&mut self, opened: Option<Result<Journal, JournalError>>) -> Msg {
+    fn started(&mut self, opened: Option<Result<Journal, String>>) -> Msg {
         let Some(Starting { confirmed, world, .. }) = self.starting.take() else {
             return Msg::Refused("nothing was to be started".into());
         };
@@ -158,7 +163,7 @@ impl Runner {
                 self.running = Some(launch(confirmed, world, journal, Limits::default()));
                 Msg::Started(Box::new(shown))
             }
-            Some(Err(e)) => Msg::Refused(e.to_string()),
+            Some(Err(why)) => Msg::Refused(why),
             None => Msg::Refused("internal error while the journal was opened".into()),
         }
     }

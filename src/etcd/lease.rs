@@ -64,6 +64,16 @@ impl Connection {
         Ok(Locked::Theirs(theirs.unwrap_or_default()))
     }
 
+    /// What is written into a lock, if there is one.
+    ///
+    /// # Errors
+    /// The fault.
+    pub async fn locked_by(&self, key: &str, limit: Duration) -> Result<Option<String>, Fault> {
+        let mut kv = self.kv();
+        let reply = self.call(limit, async move { kv.get(key, None).await }).await?;
+        Ok(reply.kvs().first().map(|kv| String::from_utf8_lossy(kv.value()).into_owned()))
+    }
+
     /// Renews a lease; whether it was still there.
     ///
     /// # Errors

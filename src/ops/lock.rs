@@ -44,6 +44,13 @@ pub enum LockError {
     Fault(Fault),
 }
 
+/// Who holds the lock of a cluster, as that one wrote it; none also where nobody can be asked: what is to be done then has
+/// checks of its own.
+pub async fn holder(dialer: &Dialer, poll: &Handle, cluster: ClusterId, key: &str) -> Option<String> {
+    let connection = Box::pin(connect(dialer, poll, cluster)).await.ok()?;
+    connection.locked_by(key, CALL).await.ok()?
+}
+
 /// A lock that is held.
 #[derive(Debug)]
 pub struct ClusterLock {
@@ -62,22 +69,26 @@ struct Way {
 }
 
 impl Way {
-    /// A connection to a voter that serves; the leader's clients wait for nobody else.
     async fn connect(&self) -> Result<Connection, Fault> {
-        let view = self.poll.view();
-        let serves = |m: &&MemberView| m.is_voter() && m.state.serves() && m.endpoint.is_some();
-        let mut voters: Vec<_> = view.members.iter().filter(serves).collect();
-        voters.sort_by_key(|m| m.id != view.leader);
-        let mut fault = Fault::NoLeader;
-        for m in voters {
-            let Some((endpoint, id)) = m.endpoint.as_ref().zip(m.id) else { continue };
-            match Box::pin(self.dialer.connect_to(endpoint, self.cluster, id)).await {
-                Ok(connection) => return Ok(connection),
-                Err(why) => fault = why,
-            }
-        }
-        Err(fault)
+        connect(&self.dialer, &self.poll, self.cluster).await
     }
+}
+
+/// A connection to a voter that serves, the leader if that is one of them: it hands nothing on.
+async fn connect(dialer: &Dialer, poll: &Handle, cluster: ClusterId) -> Result<Connection, Fault> {
+    let view = poll.view();
+    let serves = |m: &&MemberView| m.is_voter() && m.state.serves() && m.endpoint.is_some();
+    let mut voters: Vec<_> = view.members.iter().filter(serves).collect();
+    voters.sort_by_key(|m| m.id != view.leader);
+    let mut fault = Fault::NoLeader;
+    for m in voters {
+        let Some((endpoint, id)) = m.endpoint.as_ref().zip(m.id) else { continue };
+        match Box::pin(dialer.connect_to(endpoint, cluster, id)).await {
+            Ok(connection) => return Ok(connection),
+            Err(why) => fault = why,
+        }
+    }
+    Err(fault)
 }
 
 impl ClusterLock {

@@ -293,6 +293,9 @@ async fn a_second_run_is_refused_while_the_first_runs() {
     let elsewhere = Job::on(cluster.endpoints_text());
     let third = elsewhere.ends(3, &["compact", "--keep", "1", "--yes", "--lock"]).await;
     assert!(third.err.contains("etcdtop defrag since"), "{}", third.all());
+    // And respected by who does not take it.
+    let fourth = elsewhere.ends(3, &["defrag", "--yes"]).await;
+    assert!(fourth.err.contains("etcdtop defrag since"), "{}", fourth.all());
     let (code, last, err) = first.end().await;
     assert_eq!(code, 0, "{last}\n{err}");
     assert_eq!(cluster.etcdctl(&["get", "--prefix", "etcdtop/"]), "", "the lock is given back");

@@ -34,7 +34,7 @@ pub struct ChangeArgs {
     /// The name that would have to be typed; CORRUPT is taken back with this alone
     #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
     pub(super) confirm: Option<String>,
-    /// Hold a lock in the cluster, too: no etcdtop of another host or user changes it meanwhile
+    /// Hold a lock in the cluster, too, which every etcdtop respects, on other hosts as well
     #[arg(long)]
     pub(super) lock: bool,
     /// Begin what stalls members within this span of the day alone: 02:00-04:00, or 02:00-04:00Z for UTC
