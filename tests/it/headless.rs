@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use etcdtop::lab::Spec;
-use etcdtop::model::Endpoint;
+use etcdtop::model::{Bytes, Endpoint};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -243,7 +243,7 @@ async fn a_defragmentation_that_fails_is_1() {
 /// A member that says nothing any more when it was asked, and a limit: how it ended nobody knows, and that is what it says.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_that_nobody_knows_is_5_within_the_timeout() {
-    let (cluster, proxies) = behind_proxies().await;
+    let (cluster, proxies) = behind_proxies(None).await;
     let typed: Vec<_> = proxies.iter().map(|p| p.address.clone()).collect();
     let job = Job::on(typed.join(","));
     // What is sent takes its time, so that there is a middle.
@@ -265,13 +265,13 @@ async fn an_outcome_that_nobody_knows_is_5_within_the_timeout() {
 const ON_THE_WAY: Duration = Duration::from_millis(120);
 
 /// Three members, each behind a proxy of its own, which their clients are told about.
-async fn behind_proxies() -> (TestCluster, Vec<Proxy>) {
+async fn behind_proxies(quota: Option<Bytes>) -> (TestCluster, Vec<Proxy>) {
     let mut proxies = Vec::new();
     for _ in 0..3 {
         proxies.push(Proxy::unaimed().await);
     }
     let advertised = proxies.iter().map(|p| format!("http://{}", p.address)).collect();
-    let spec = Spec { version: Some("3.5".into()), advertised, ..Spec::default() };
+    let spec = Spec { version: Some("3.5".into()), advertised, quota, ..Spec::default() };
     let cluster = TestCluster::start(spec).await;
     for (proxy, member) in proxies.iter().zip(cluster.members()) {
         proxy.aim(member.client.raw().trim_start_matches("http://").to_owned());
@@ -320,76 +320,81 @@ async fn sigterm_ends_a_roll_at_the_next_safe_point() {
     assert!(end.contains("cancelled") && end.contains("the program ends"), "{end}");
 }
 
-/// The same in the middle of each command, when members have fallen silent: it ends within its limit, and the journal says
+/// Runs a command behind proxies until its first step begins, cuts every member off, sends SIGTERM, and lets the members come
+/// back: the exit code, and how the journal says that it ended. It ends within its limit of eight seconds, or this fails.
+async fn struck(job: &Job, proxies: &[Proxy], args: &[&str]) -> (i32, String) {
+    let mut all = args.to_vec();
+    all.extend(["--timeout", "8s"]);
+    if args[0] != "snapshot" {
+        all.push("--yes");
+    }
+    let set = |fault| proxies.iter().for_each(|p| p.set(fault));
+    // What is sent takes its time, so that there is a middle.
+    set(Fault::Delay(ON_THE_WAY));
+    let mut running = job.begin(&all);
+    running.until("its first step", began).await;
+    set(Fault::Blackhole);
+    send(running.pid(), Signal::TERM);
+    let (code, last, err) = running.end().await;
+    set(Fault::Pass);
+    assert!(last["seconds"].as_f64().unwrap() < 20.0, "{args:?}: {last}\n{err}");
+    (code, job.last_end())
+}
+
+/// SIGTERM in the middle of each command, when members have fallen silent: it ends within its limit, and the journal says
 /// that what was sent may have been done.
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_ends_every_command_within_its_timeout() {
-    let (cluster, proxies) = behind_proxies().await;
+    let (cluster, proxies) = behind_proxies(None).await;
     let typed: Vec<_> = proxies.iter().map(|p| p.address.clone()).collect();
     let job = Job::on(typed.join(","));
     let other = ["m1", "m2", "m3"].into_iter().find(|m| *m != leader(&cluster)).unwrap();
-    for args in
-        [&["compact", "--keep", "10"][..], &["defrag"], &["move-leader", other], &["snapshot", "save"]]
-    {
-        let mut all = args.to_vec();
-        all.extend(["--timeout", "8s"]);
-        if args[0] != "snapshot" {
-            all.push("--yes");
-        }
-        for proxy in &proxies {
-            proxy.set(Fault::Delay(ON_THE_WAY));
-        }
-        let mut running = job.begin(&all);
-        running.until("its first step", began).await;
-        for proxy in &proxies {
-            proxy.set(Fault::Blackhole);
-        }
-        send(running.pid(), Signal::TERM);
-        let (code, last, err) = running.end().await;
-        for proxy in &proxies {
-            proxy.set(Fault::Pass);
-        }
-        assert!(last["seconds"].as_f64().unwrap() < 20.0, "{args:?}: {last}");
-        let end = job.last_end();
-        if args[0] == "snapshot" {
-            // It changes nothing, and is left at once.
-            assert_eq!(code, 143, "{args:?}: {last}\n{err}");
-            assert!(end.contains("cancelled"), "{args:?}: {end}");
-        } else {
-            // What was sent may have been done: nobody knows, and it says so.
-            assert_eq!(code, 5, "{args:?}: {last}\n{err}");
-            assert!(end.contains("unknown"), "{args:?}: {end}");
-        }
-        let left: Vec<_> = std::fs::read_dir(job.folder().join("data/etcdtop/snapshots"))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter(|e| e.path().extension().is_some_and(|e| e == "part"))
-            .collect();
-        assert!(left.is_empty(), "{left:?}");
+    for args in [&["compact", "--keep", "10"][..], &["defrag"], &["move-leader", other]] {
+        let (code, end) = struck(&job, &proxies, args).await;
+        assert!(code == 5 && end.contains("unknown"), "{args:?}: {code} {end}");
         whole(&cluster).await;
     }
+    // It changes nothing, is left at once, and leaves nothing.
+    let (code, end) = struck(&job, &proxies, &["snapshot", "save"]).await;
+    assert!(code == 143 && end.contains("cancelled"), "{code} {end}");
+    let left = std::fs::read_dir(job.folder().join("data/etcdtop/snapshots")).into_iter().flatten().count();
+    assert_eq!(left, 0);
+}
+
+/// The same for the ways out of NOSPACE.
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_the_ways_out_of_no_space_within_their_timeout() {
+    let (cluster, proxies) = behind_proxies(Some(Bytes(16 << 20))).await;
+    let typed: Vec<_> = proxies.iter().map(|p| p.address.clone()).collect();
+    let job = Job::on(typed.join(","));
+    fill(&cluster, 3, 40, 512);
+    let (code, end) = struck(&job, &proxies, &["recover", "nospace", "--no-snapshot", "--keep", "10"]).await;
+    assert!(code == 5 && end.contains("unknown"), "{code} {end}");
+    whole(&cluster).await;
+    // Room, by other means: then the alarm can be taken back.
+    job.ends(0, &["compact", "--keep", "3", "--yes"]).await;
+    job.ends(0, &["defrag", "--yes"]).await;
+    let (code, end) = struck(&job, &proxies, &["alarms", "disarm"]).await;
+    assert!(code == 5 && end.contains("unknown"), "{code} {end}");
 }
 
 /// Waits until every member serves again.
 async fn whole(cluster: &TestCluster) {
-    for member in cluster.members() {
-        let endpoint = member.client.raw().to_owned();
-        let job = Job::on(endpoint);
-        let mut tries = 0;
-        while job.run(&["health"]).await.code != 0 {
-            tries += 1;
-            assert!(tries < 60, "{} does not recover", member.name);
-            tokio::time::sleep(Duration::from_millis(200)).await;
+    let job = Job::on(cluster.endpoints_text());
+    for _ in 0..100 {
+        let status = json(&job.run(&["status", "-o", "json"]).await);
+        if status["members"].as_array().unwrap().iter().all(|m| m["state"] == "ok" && m["lag"] == 0) {
+            return;
         }
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    panic!("the members do not recover");
 }
 
 /// The whole way out of NOSPACE, without a terminal; then a defragmentation that takes the alarm back.
 #[tokio::test(flavor = "multi_thread")]
 async fn out_of_no_space_by_cron() {
-    let spec =
-        Spec { version: Some("3.6".into()), quota: Some(etcdtop::model::Bytes(16 << 20)), ..Spec::default() };
+    let spec = Spec { version: Some("3.6".into()), quota: Some(Bytes(16 << 20)), ..Spec::default() };
     let cluster = TestCluster::start(spec).await;
     let job = Job::on(cluster.endpoints_text());
     fill(&cluster, 3, 40, 512);
