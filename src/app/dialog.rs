@@ -12,6 +12,7 @@ use super::key::{Key, KeyCode};
 use crate::model::{ClusterView, MemberId, MemberView};
 use crate::ops::plan::{Action, Keep, Plan, PlanId, Request, Verify};
 use crate::ops::planner::{self, NoPlan, Situation};
+use crate::ops::terms::Terms;
 use crate::snapshot::Place;
 
 /// Where the keys go.
@@ -67,8 +68,8 @@ pub struct Frozen {
     pub snapshots: PathBuf,
     /// The key that proves a write.
     pub proof_key: String,
-    /// The operation that it goes on with.
-    pub continues: Option<PlanId>,
+    /// The operation that it goes on with, and under what terms that was to be carried out.
+    pub continues: Option<(PlanId, Terms)>,
 }
 
 /// An open dialog.
@@ -323,10 +324,10 @@ fn make(request: &Request, frozen: &Frozen, snapshot_first: bool) -> Result<Plan
             place: frozen.place.as_ref(),
             busy: frozen.busy.as_deref(),
             proof_key: &frozen.proof_key,
-            terms: None,
+            terms: frozen.continues.as_ref().map(|(_, terms)| terms),
         },
     )?;
-    let mut plan = Plan { continues: frozen.continues.clone(), ..plan };
+    let mut plan = Plan { continues: frozen.continues.as_ref().map(|(plan, _)| plan.clone()), ..plan };
     if plan.continues.is_some() {
         plan.consequences
             .insert(0, "Goes on with what is left of the operation that was interrupted.".into());

@@ -90,7 +90,7 @@ pub(super) fn open(state: &mut State, id: ActionId) {
         place: state.shelf.place.clone(),
         proof_key: state.changes.proof_key.clone(),
         continues: (id == ActionId::GoOn)
-            .then(|| state.changes.past.open().map(|p| p.plan.clone()))
+            .then(|| state.changes.past.open().map(|p| (p.plan.clone(), p.terms.clone())))
             .flatten(),
     };
     match request.map_err(str::to_owned).and_then(|r| Dialog::open(r, frozen)) {

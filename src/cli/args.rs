@@ -168,6 +168,22 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Where a run is to be told about, if somewhere.
+    pub(super) fn metrics_file(&self) -> Option<&std::path::Path> {
+        let bounds = match self {
+            Self::Compact(args) => args.bounds(),
+            Self::Defrag(args) => args.bounds(),
+            Self::MoveLeader(args) => args.bounds(),
+            Self::Recover { command } => command.bounds(),
+            Self::Alarms { command: Some(command) } => command.bounds()?,
+            Self::Snapshot { command: SnapshotCommand::Save { bounds, .. } } => bounds,
+            _ => return None,
+        };
+        bounds.metrics_file.as_deref()
+    }
+}
+
 /// The `config` commands.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {

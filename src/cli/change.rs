@@ -10,7 +10,7 @@ use super::args::Cli;
 use super::connect::{access, output, poll_options, print, print_json, run_to_end, settings, warn};
 use super::exit::Exit;
 use super::members::named;
-use super::operate::args::{ChangeArgs, positive, share};
+use super::operate::args::{BoundArgs, ChangeArgs, positive, share};
 use super::operate::{Order, run, snapshot_dir};
 use super::status::refuse_to_mix;
 use super::table::table;
@@ -94,6 +94,35 @@ pub struct RecoverArgs {
     max_stall: Option<Duration>,
     #[command(flatten)]
     change: ChangeArgs,
+}
+
+impl CompactArgs {
+    pub(super) const fn bounds(&self) -> &BoundArgs {
+        self.change.bounds()
+    }
+}
+
+impl MoveLeaderArgs {
+    pub(super) const fn bounds(&self) -> &BoundArgs {
+        self.change.bounds()
+    }
+}
+
+impl RecoverCommand {
+    pub(super) const fn bounds(&self) -> &BoundArgs {
+        let Self::Nospace(args) = self;
+        args.change.bounds()
+    }
+}
+
+impl AlarmsCommand {
+    /// None where nothing is changed.
+    pub(super) const fn bounds(&self) -> Option<&BoundArgs> {
+        match self {
+            Self::List => None,
+            Self::Disarm(args) => Some(args.change.bounds()),
+        }
+    }
 }
 
 pub(super) fn compact(cli: &Cli, args: &CompactArgs) -> Result<Exit> {

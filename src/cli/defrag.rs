@@ -9,7 +9,7 @@ use color_eyre::eyre::eyre;
 use super::args::Cli;
 use super::connect::settings;
 use super::exit::Exit;
-use super::operate::args::{ChangeArgs, positive, share};
+use super::operate::args::{BoundArgs, ChangeArgs, positive, share};
 use super::operate::{Order, run};
 use crate::config::{parse_duration, parse_size};
 use crate::model::{Bytes, ClusterView, MemberId, MemberView};
@@ -75,6 +75,12 @@ pub struct DefragArgs {
     change: ChangeArgs,
 }
 
+impl DefragArgs {
+    pub(super) const fn bounds(&self) -> &BoundArgs {
+        self.change.bounds()
+    }
+}
+
 fn rule(text: &str) -> Result<Rule, String> {
     Rule::parse(text).map_err(|e| e.to_string())
 }
@@ -92,6 +98,11 @@ pub(super) fn run_defrag(cli: &Cli, args: &DefragArgs) -> Result<Exit> {
         tell!(
             "etcdtop: --skip-healthcheck-cluster-endpoints has no effect: every voter must be well before any is touched"
         );
+    }
+    if args.auto_disarm && args.change.locks() {
+        return Err(eyre!(
+            "--auto-disarm and --lock: a cluster that is out of space keeps no lock; let the host that disarms run alone, without --lock"
+        ));
     }
     let terms = Terms {
         wait: args.wait.filter(|w| !w.is_zero()),

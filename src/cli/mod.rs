@@ -55,6 +55,14 @@ pub fn run(cli: &Cli) -> Result<Exit> {
     if cli.global.all_contexts {
         return fleet::run(cli);
     }
+    let ended = of_one_cluster(cli);
+    if let (Err(_), Some(file)) = (&ended, cli.command.as_ref().and_then(Command::metrics_file)) {
+        operate::metrics::could_not_begin(file);
+    }
+    ended
+}
+
+fn of_one_cluster(cli: &Cli) -> Result<Exit> {
     match &cli.command {
         None => dashboard::run(cli),
         Some(Command::Status) => status::run(cli),

@@ -3,42 +3,35 @@
 pub(super) mod args;
 mod consent;
 pub(super) mod metrics;
+mod prepare;
 pub(super) mod report;
 mod teller;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use color_eyre::Result;
-use color_eyre::eyre::eyre;
 use jiff::Timestamp;
-use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use self::args::{BoundArgs, ChangeArgs};
-use self::consent::Consent;
 use self::report::{EventJson, EventKind, Report};
 use self::teller::{Ending, Teller};
-use super::connect::{access, output, poll_options, print, print_json, warn};
+use super::connect::{output, print, print_json, warn};
 use super::exit::Exit;
-use super::launch::{Running, env, launch, lock_key, mode, only_one};
-use super::status::refuse_to_mix;
+use super::launch::{Running, launch};
 use crate::config::{OutputFormat, Settings};
-use crate::etcd::{Dialer, Fault};
+use crate::etcd::Dialer;
 use crate::model::units::span;
 use crate::model::{ClusterId, ClusterView};
-use crate::ops::guard::refusal;
-use crate::ops::journal::{self, End, Journal};
+use crate::ops::journal::{End, Journal};
 use crate::ops::lock::ClusterLock;
-use crate::ops::plan::{Plan, Request, Verdict};
-use crate::ops::planner::{self, NoPlan, Situation};
+use crate::ops::plan::{Plan, Request};
 use crate::ops::standing::Operation;
 use crate::ops::terms::Terms;
-use crate::ops::world::Live;
-use crate::ops::{Confirmed, Limits, Refusal, confirm, past, save};
-use crate::poll::{Handle, Poll};
-use crate::snapshot;
+use crate::ops::world::{Live, Lock};
+use crate::ops::{Confirmed, Limits};
+use crate::poll::Poll;
 use crate::term::Signals;
 
 /// What a command was told about its run.
@@ -73,7 +66,8 @@ pub(super) struct Outcome {
     cluster: String,
     cluster_id: Option<ClusterId>,
     began_at: Timestamp,
-    began: Instant,
+    /// When it began.
+    pub(super) began: Instant,
     result: report::Result,
     reason: Option<String>,
     /// The exit code.
@@ -102,24 +96,26 @@ impl Outcome {
         }
     }
 
-    fn ends(mut self, exit: Exit, result: report::Result, reason: impl Into<String>) -> Self {
+    /// How it ended.
+    pub(super) fn ends(&mut self, exit: Exit, result: report::Result, reason: impl Into<String>) {
         let reason = reason.into();
         (self.exit, self.result) = (exit, result);
         self.reason = (!reason.is_empty()).then_some(reason);
-        self
     }
 
-    /// Says why it did not begin, and ends.
-    fn refused(self, why: impl Into<String>) -> Self {
+    /// Says why it did not begin, and ends: nothing is left to launch.
+    fn refused(&mut self, why: impl Into<String>) -> Option<Ready> {
         let why = why.into();
         tell!("etcdtop: {why}");
-        self.ends(Exit::Refused, report::Result::Refused, why)
+        self.ends(Exit::Refused, report::Result::Refused, why);
+        None
     }
 
-    fn nothing_to_do(self, why: impl Into<String>) -> Self {
+    fn nothing_to_do(&mut self, why: impl Into<String>) -> Option<Ready> {
         let why = why.into();
         tell!("etcdtop: nothing to do: {why}");
-        self.ends(Exit::Done, report::Result::NothingToDo, why)
+        self.ends(Exit::Done, report::Result::NothingToDo, why);
+        None
     }
 
     /// As a document.
@@ -208,77 +204,21 @@ pub(super) async fn carry_out(
 ) -> Result<Outcome> {
     let mut outcome = Outcome::new(order.command, settings);
     let until = order.bounds.timeout.map(|all| (outcome.began + all, all));
-    let options = poll_options(access(settings)?, settings).await?;
-    let dialer = options.dialer.clone();
-    let mut limit = dialer.access().dial_timeout + dialer.access().command_timeout;
-    if let Some(all) = order.bounds.timeout {
-        limit = limit.min(all);
-    }
-    let poll = Poll::start(options);
-    let view = poll.settled(limit).await;
-    refuse_to_mix(&view)?;
-    outcome.cluster_id = view.cluster_id;
-    if !view.members.iter().any(|m| m.state.answers()) {
-        let why = view.members.iter().map(|m| {
-            let detail = m.detail.as_ref().map_or_else(String::new, |d| format!(": {d}"));
-            format!("{} is {}{detail}", m.label(), m.state.shown())
-        });
-        let mut why = format!("no member answers: {}", why.collect::<Vec<_>>().join("; "));
-        if let Some((_, all)) = until.filter(|(at, _)| *at <= Instant::now()) {
-            why = format!("--timeout of {} was over before anybody had answered: {why}", span(all));
-        }
-        tell!("etcdtop: {why}");
-        return Ok(outcome.ends(Exit::Unreachable, report::Result::Unreachable, why));
-    }
-    let request = request(&view)?;
-    let folder = journal::folder(&env)
-        .ok_or_else(|| eyre!("there is no place for a journal: neither XDG_STATE_HOME nor HOME is set"))?;
-    let plan = match plan(settings, order, &view, &request, &folder).await {
-        Ok(plan) => plan,
-        Err(NoPlan::NothingToDo(why)) => return Ok(outcome.nothing_to_do(why)),
-        Err(NoPlan::Impossible(why)) => return Ok(outcome.refused(why)),
+    let prepared = Box::pin(prepare::prepare(settings, order, request, &mut outcome));
+    let ready = match until {
+        None => prepared.await?,
+        Some((at, all)) => match timeout_at(at, prepared).await {
+            Ok(ready) => ready?,
+            Err(_) => {
+                // A disk that hangs, nobody at the prompt: nothing was begun.
+                outcome.refused(format!("--timeout of {} was over before anything was begun", span(all)))
+            }
+        },
     };
-    for check in plan.checks.iter().filter(|c| c.verdict == Verdict::Warn) {
-        tell!("etcdtop: warning: {}", check.line);
+    match ready {
+        Some(ready) => Box::pin(finish(settings, outcome, ready, until)).await,
+        None => Ok(outcome),
     }
-    if output(settings) == OutputFormat::Jsonl {
-        printed(planned(&plan));
-    }
-    outcome.plan = Some(plan.clone());
-    let mode = mode(settings);
-    match refusal(&plan, &mode) {
-        Some(Refusal::NothingToDo(why)) => return Ok(outcome.nothing_to_do(why)),
-        Some(refusal) => return Ok(outcome.refused(refusal.to_string())),
-        None if order.bounds.dry_run => {
-            return Ok(outcome.ends(Exit::Done, report::Result::Planned, "--dry-run: nothing was done"));
-        }
-        None => {}
-    }
-    let typed = match consent::given(&plan, Consent::of(order.change), &mut outcome.asked).await {
-        Ok(typed) => typed,
-        Err(why) => return Ok(outcome.refused(why)),
-    };
-    let confirmed = match confirm(plan, &mode, &typed) {
-        Ok(confirmed) => confirmed,
-        Err(refusal) => return Ok(outcome.refused(refusal.to_string())),
-    };
-    let key = lock_key(settings);
-    let handle = poll.handle();
-    let journal = match Box::pin(only_one(confirmed.plan(), folder, &dialer, &handle, &key)).await {
-        Ok(journal) => journal,
-        Err(why) => return Ok(outcome.refused(why)),
-    };
-    let lock = if order.change.is_some_and(|c| c.lock) {
-        let holder = holder(order);
-        match ClusterLock::take(dialer.clone(), poll.handle(), &confirmed, &key, &holder).await {
-            Ok(lock) => Some(lock),
-            Err(e) => return Ok(outcome.refused(e.to_string())),
-        }
-    } else {
-        None
-    };
-    let ready = Ready { confirmed, journal, dialer, poll: poll.handle(), until, lock };
-    Box::pin(finish(settings, outcome, ready)).await
 }
 
 /// What runs as soon as it is launched.
@@ -286,24 +226,24 @@ struct Ready {
     confirmed: Confirmed,
     journal: Journal,
     dialer: Dialer,
-    poll: Handle,
-    until: Option<(Instant, Duration)>,
+    /// Polling ends with this.
+    poll: Poll,
     lock: Option<ClusterLock>,
-}
-
-/// Who holds the lock, for those who find it held.
-fn holder(order: &Order<'_>) -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let by = journal::who(&env);
-    let at = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
-    format!("{by} on {host}, process {}, etcdtop {} since {at}", std::process::id(), order.command)
+    /// The key of the lock in the cluster.
+    key: String,
 }
 
 /// Launches it, and tells what happens until it has ended.
-async fn finish(settings: &Settings, mut outcome: Outcome, ready: Ready) -> Result<Outcome> {
-    let Ready { confirmed, journal, dialer, poll, until, lock } = ready;
+async fn finish(
+    settings: &Settings,
+    mut outcome: Outcome,
+    ready: Ready,
+    until: Option<(Instant, Duration)>,
+) -> Result<Outcome> {
+    let Ready { confirmed, journal, dialer, poll, lock, key } = ready;
     let operation = Operation::new(confirmed.plan().clone(), Timestamp::now());
-    let world = Live::new(dialer, confirmed.plan().cluster, poll);
+    let alone = lock.as_ref().map_or(Lock::Respected(key), |lock| Lock::Ours(lock.held()));
+    let world = Live::new(dialer, confirmed.plan().cluster, poll.handle()).with_lock(alone);
     let all = until.map(|(at, _)| at.saturating_duration_since(Instant::now()));
     // From here on no signal ends the program on the spot.
     let mut signals = Signals::listen()?;
@@ -328,9 +268,8 @@ async fn finish(settings: &Settings, mut outcome: Outcome, ready: Ready) -> Resu
             .map_or_else(|e| Err(e.to_string()), |ended| ended.map_err(|e| e.to_string()))
             .unwrap_or_else(|e| End::Unknown(format!("internal error: {e}"))),
     };
-    if let Some(Err(e)) = release(lock).await {
-        tell!("etcdtop: warning: the lock could not be given back, and goes within two minutes: {e}");
-    }
+    give_back(lock, &end).await;
+    let untouched = !teller.began;
     let (exit, result) = match &end {
         End::Done => (Exit::Done, report::Result::Done),
         End::Unknown(_) => (Exit::Unknown, report::Result::Unknown),
@@ -338,6 +277,8 @@ async fn finish(settings: &Settings, mut outcome: Outcome, ready: Ready) -> Resu
             if let Ending::Signal(number) = ending { Exit::Signal(number) } else { Exit::Failed },
             report::Result::Stopped,
         ),
+        // What had to hold before the first step did not: nothing was done.
+        End::Stopped(_) | End::Failed(_) if untouched => (Exit::Refused, report::Result::Refused),
         End::Stopped(_) | End::Failed(_) => (Exit::Failed, report::Result::Failed),
     };
     let reason = if end == End::Done { String::new() } else { end.to_string() };
@@ -346,71 +287,24 @@ async fn finish(settings: &Settings, mut outcome: Outcome, ready: Ready) -> Resu
     }
     outcome.operation = Some(teller.operation);
     outcome.plan = None;
-    Ok(outcome.ends(exit, result, reason))
+    outcome.ends(exit, result, reason);
+    Ok(outcome)
 }
 
-async fn release(lock: Option<ClusterLock>) -> Option<Result<(), Fault>> {
-    Some(lock?.release().await)
-}
-
-/// The first line of a stream: what is going to be done.
-fn planned(plan: &Plan) -> Result<()> {
-    print_json(&EventJson {
-        at: Timestamp::now(),
-        what: EventKind::Planned {
-            cluster_id: plan.cluster,
-            plan: &plan.id,
-            title: &plan.title,
-            steps: report::planned(plan),
-            skipped: &plan.skipped,
-            checks: &plan.checks,
-        },
-    })
-}
-
-async fn plan(
-    settings: &Settings,
-    order: &Order<'_>,
-    view: &Arc<ClusterView>,
-    request: &Request,
-    folder: &std::path::Path,
-) -> Result<Plan, NoPlan> {
-    let name = settings.cluster_name();
-    let known = match view.cluster_id {
-        Some(cluster) => {
-            let folder = folder.to_owned();
-            let read = move || {
-                let known = past::read(&folder, cluster);
-                (save::sweep(&known), known)
-            };
-            let (swept, known) = spawn_blocking(read).await.unwrap_or_default();
-            for part in swept {
-                tell!("etcdtop: removed {part}, which an interrupted snapshot had left");
-            }
-            known
-        }
-        None => past::History::default(),
+/// Gives the lock back; but not while what was sent may begin yet: then it goes when its time is over.
+async fn give_back(lock: Option<ClusterLock>, end: &End) {
+    let Some(lock) = lock else { return };
+    if matches!(end, End::Unknown(_)) {
+        lock.leave();
+        tell!("etcdtop: the lock in the cluster stays for up to two minutes: what was sent may begin yet");
+        return;
+    }
+    let failed = match timeout(Duration::from_secs(10), Box::pin(lock.release())).await {
+        Ok(Ok(())) => return,
+        Ok(Err(fault)) => fault.to_string(),
+        Err(_) => "no answer".into(),
     };
-    let proof_key = format!("{}proof", settings.proof_prefix.value);
-    let place = match request {
-        Request::Snapshot { folder, .. } | Request::RecoverNoSpace { folder: Some(folder), .. } => {
-            let folder = folder.clone();
-            spawn_blocking(move || snapshot::place(&folder)).await.ok()
-        }
-        _ => None,
-    };
-    let situation = Situation {
-        view,
-        cluster_name: &name,
-        rates: &known.rates,
-        last_snapshot: known.last_snapshot,
-        snapshot_first: None,
-        place: place.as_ref(),
-        busy: None,
-        proof_key: &proof_key,
-        terms: Some(&order.terms),
-    };
-    planner::plan(request, situation)
+    tell!("etcdtop: warning: the lock could not be given back, and goes within two minutes: {failed}");
 }
 
 /// Where snapshots go: as set, else in the XDG data folder.

@@ -16,7 +16,7 @@ use crate::lab::session;
 use crate::model::ClusterId;
 use crate::ops::journal::{self, End, Journal};
 use crate::ops::past::{self, History, PROGRAM_ENDS};
-use crate::ops::world::Live;
+use crate::ops::world::{Live, Lock};
 use crate::ops::{Confirmed, Haste, Limits, Mode, OpEvent, Plan, Stop, confirm, save};
 use crate::poll::Poll;
 use crate::term::{Signal, Signals};
@@ -79,7 +79,8 @@ impl Runner {
             .clone()
             .ok_or("there is no place for a journal: neither XDG_STATE_HOME nor HOME is set")?;
         let plan = confirmed.plan().clone();
-        let world = Live::new(dialer.clone(), plan.cluster, poll.handle());
+        let lock = Lock::Respected(self.lock.clone());
+        let world = Live::new(dialer.clone(), plan.cluster, poll.handle()).with_lock(lock);
         let (dialer, handle, lock) = (dialer.clone(), poll.handle(), self.lock.clone());
         let journal =
             tokio::spawn(async move { Box::pin(only_one(&plan, folder, &dialer, &handle, &lock)).await });

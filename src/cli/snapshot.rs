@@ -1,12 +1,15 @@
 //! `etcdtop snapshot`: saving one, what a snapshot file holds, and whether it can be trusted.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Subcommand, ValueHint};
 use color_eyre::Result;
 use color_eyre::eyre::eyre;
 use serde::Serialize;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use super::args::Cli;
 use super::connect::{output, print, print_json, settings, warn};
@@ -14,7 +17,7 @@ use super::exit::Exit;
 use super::folder::{KeepArgs, RestoreArgs, run_list, run_prune, run_restore_plan};
 use super::members::named;
 use super::operate::args::BoundArgs;
-use super::operate::{Order, carry_out, in_runtime, metrics, printed, snapshot_dir};
+use super::operate::{Order, carry_out, in_runtime, metrics, printed, report, snapshot_dir};
 use super::table::table;
 use crate::config::{OutputFormat, Settings};
 use crate::lab::drill::drill;
@@ -116,7 +119,7 @@ pub(super) fn run(cli: &Cli, command: &SnapshotCommand) -> Result<Exit> {
         }
         SnapshotCommand::RestorePlan(args) => run_restore_plan(args, format),
         SnapshotCommand::Status { file } => status(file, format),
-        SnapshotCommand::Drill { file } => run_drill(file, Some(format)),
+        SnapshotCommand::Drill { file } => run_drill(file, Some(format), None),
         SnapshotCommand::Inspect { file } => super::inspect::run(file, format),
         SnapshotCommand::Verify { file, raw } => verify(file, *raw, format),
     }
@@ -152,13 +155,25 @@ fn save(
             printed(print(&format!("{}\n", file.display())));
         }
         if verify == "drill" {
-            outcome.exit = run_drill(file, Some(format).filter(|f| *f == OutputFormat::Table))?;
-            let how = if outcome.exit == Exit::Done { "drill" } else { DRILL_FAILED };
+            let left = bounds.timeout.map(|all| all.saturating_sub(outcome.began.elapsed()));
+            let drilled = run_drill(file, Some(format).filter(|f| *f == OutputFormat::Table), left);
+            let exit = drilled.unwrap_or_else(|e| {
+                tell!("etcdtop: {}: {e:#}", file.display());
+                Exit::Failed
+            });
+            let how = if exit == Exit::Done { "drill" } else { DRILL_FAILED };
             // Who stopped it learned nothing.
-            if matches!(outcome.exit, Exit::Done | Exit::Failed)
+            if matches!(exit, Exit::Done | Exit::Failed)
                 && let Some(Err(e)) = Side::known(file).map(|side| side.verified_as(file, how))
             {
                 tell!("etcdtop: {}: {e}", Side::path_of(file).display());
+            }
+            if exit != Exit::Done {
+                outcome.ends(
+                    exit,
+                    report::Result::Failed,
+                    "it was saved and verified, and the drill was not passed",
+                );
             }
         }
     }
@@ -197,31 +212,55 @@ async fn ended(signals: &mut Signals) -> u8 {
     }
 }
 
-/// `format`: none where nothing is to be printed.
-fn run_drill(file: &Path, format: Option<OutputFormat>) -> Result<Exit> {
-    let Some((snapshot, found)) = read(file, Depth::Verify) else { return Ok(Exit::Failed) };
-    if !found.damages.is_empty() {
-        tell(file, &found.damages);
-        return Ok(Exit::Failed);
+/// What a drill needs to know, or what is wrong with the file.
+fn readable(file: &Path) -> Option<(Snapshot, Examined)> {
+    let (snapshot, found) = read(file, Depth::Verify)?;
+    if found.damages.is_empty() {
+        return Some((snapshot, found));
     }
+    tell(file, &found.damages);
+    None
+}
+
+/// `format`: none where nothing is to be printed. `left`: so long it may take.
+fn run_drill(file: &Path, format: Option<OutputFormat>, left: Option<Duration>) -> Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let launcher = std::env::current_exe().ok();
+    let path = file.to_owned();
     let drilled = runtime.block_on(async {
-        // Ctrl-C drops the cluster, and with it its processes and its folder.
+        // Ctrl-C drops the cluster, and with it its processes and its folder; a large file is read meanwhile.
         let mut signals = Signals::listen()?;
+        let drilling = async {
+            let (snapshot, found) = spawn_blocking(move || readable(&path)).await.ok().flatten()?;
+            Some(Box::pin(drill(&snapshot, &found.status, launcher)).await)
+        };
+        let over = async {
+            match left {
+                Some(left) => sleep(left).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            drilled = drill(&snapshot, &found.status, launcher) => Ok(Ok(drilled)),
-            number = ended(&mut signals) => std::io::Result::Ok(Err(number)),
+            drilled = drilling => Ok(Ok(drilled)),
+            number = ended(&mut signals) => std::io::Result::Ok(Err(Exit::Signal(number))),
+            () = over => {
+                tell!("etcdtop: {}: the drill was not over within --timeout", file.display());
+                Ok(Err(Exit::Failed))
+            }
         }
     })?;
     runtime.shutdown_background();
+    let drilled = match drilled {
+        Err(exit) => return Ok(exit),
+        Ok(None) => return Ok(Exit::Failed),
+        Ok(Some(drilled)) => drilled,
+    };
     match drilled {
-        Err(number) => Ok(Exit::Signal(number)),
-        Ok(Err(e)) => {
+        Err(e) => {
             tell!("etcdtop: {}: {e}", file.display());
             Ok(Exit::Failed)
         }
-        Ok(Ok(drilled)) => {
+        Ok(drilled) => {
             match format {
                 Some(OutputFormat::Table) => {
                     let same = match (drilled.revision, drilled.keys) {

@@ -215,8 +215,14 @@ impl Fault {
 
     /// Whether the cluster is out of space: it takes no put and grants no lease.
     #[must_use]
-    pub const fn is_no_space(&self) -> bool {
-        matches!(self, Self::Rpc { code: Code::ResourceExhausted, .. })
+    pub fn is_no_space(&self) -> bool {
+        // The same code stands for too many requests.
+        match self {
+            Self::Rpc { code: Code::ResourceExhausted, message } => {
+                message.contains("database space exceeded")
+            }
+            _ => false,
+        }
     }
 
     /// Whether the connection is of no more use.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use etcd_client::{Compare, CompareOp, PutOptions, Txn, TxnOp, TxnOpResponse};
+use etcd_client::{Compare, CompareOp, Error, PutOptions, Txn, TxnOp, TxnOpResponse};
 
 use super::connection::Connection;
 use super::fault::Fault;
@@ -81,12 +81,14 @@ impl Connection {
     pub async fn keep_lock(&self, permit: &Permit, lease: Lease, limit: Duration) -> Result<bool, Fault> {
         let mut leases = self.leases();
         let renewed = async move {
-            let (mut keeper, mut answers) = leases.keep_alive(lease.0).await?;
-            keeper.keep_alive().await?;
-            answers.message().await
+            // The first answer is waited for in there already.
+            match leases.keep_alive(lease.0).await {
+                Ok(_) => Ok(true),
+                Err(Error::LeaseKeepAliveError(why)) if why.contains("lease not found") => Ok(false),
+                Err(e) => Err(e),
+            }
         };
-        let answer = self.change(permit, limit, renewed).await?;
-        Ok(answer.is_some_and(|a| a.ttl() > 0))
+        self.change(permit, limit, renewed).await
     }
 
     /// Gives a lease back, and the key with it.

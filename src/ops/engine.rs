@@ -35,6 +35,8 @@ pub struct Engine<W, R, T> {
     limits: Limits,
     stop: watch::Receiver<Option<Stop>>,
     progress: watch::Sender<Progress>,
+    /// When the plan was begun, on the world's clock.
+    began: Duration,
 }
 
 enum Passed {
@@ -51,8 +53,18 @@ enum Ready<Way> {
     Unreached(Arc<ClusterView>, Fault),
     /// No.
     No(String),
+    /// It is too late for it, and for whatever else stalls members.
+    Over(String),
     /// Somebody does not want it any more.
     Cancelled(String),
+}
+
+/// What became of a step.
+enum Stepped {
+    /// It ended, and how long its member was gone for it.
+    Ended(StepEnd, Option<Duration>),
+    /// It is too late for it, and for whatever else stalls members: nothing was sent.
+    Over(String),
 }
 
 /// A look that is older lets nothing be sent: less than an election takes.
@@ -86,7 +98,7 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         stop: watch::Receiver<Option<Stop>>,
         progress: watch::Sender<Progress>,
     ) -> Self {
-        Self { world, record, tell, limits, stop, progress }
+        Self { world, record, tell, limits, stop, progress, began: Duration::ZERO }
     }
 
     /// Carries the plan out. `by` is who confirmed it.
@@ -111,27 +123,32 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
 
     async fn steps(&mut self, plan: &Plan, permit: &Permit) -> End {
         let mut steps = plan.steps.clone();
-        let mut sweep = Sweep { began: self.world.clock(), ..Sweep::default() };
+        self.began = self.world.clock();
+        let mut sweep = Sweep::default();
         for i in 0..steps.len() {
             if let Some(why) = self.stopped() {
                 return End::Cancelled(format!("{why}, before {}", steps[i].title));
             }
             let step = steps[i].clone();
-            let end = match self.turn(plan, &step, i, &sweep).await {
+            let stepped = match self.turn(plan, &step, i, &sweep).await {
                 Turn::Comes => self.step(plan, permit, &mut steps, i).await,
-                Turn::Over(why) => {
-                    sweep.over(End::Stopped(format!("{why}, before {}", step.title)));
-                    Ok((StepEnd::Skipped(format!("not done: {why}")), None))
-                }
+                Turn::Over(why) => Ok(Stepped::Over(why)),
                 Turn::Cancelled(why) => return End::Cancelled(format!("{why}, before {}", step.title)),
             };
             // The steps that are ahead may be in another order by now.
             let step = &steps[i];
-            let (end, took) = match end {
-                Ok(ended) => ended,
+            let (end, took) = match stepped {
+                Ok(Stepped::Ended(end, took)) => (end, took),
+                Ok(Stepped::Over(why)) => {
+                    if let Err(end) = self.skip(plan, i, step, &why).await {
+                        return end;
+                    }
+                    sweep.over(End::Stopped(format!("{why}, before {}", step.title)));
+                    continue;
+                }
                 Err(end) => return end,
             };
-            match end {
+            let missed = match end {
                 StepEnd::Done => {
                     sweep.moved |= step.action.rolls();
                     if let Some(why) = took.and_then(|took| stalled(plan, step, took)) {
@@ -140,28 +157,15 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
                             sweep.over(End::Stopped(why));
                         }
                     }
+                    continue;
                 }
-                StepEnd::Needless(_) => {}
-                // It was told already why nothing more of the roll is done.
-                StepEnd::Skipped(_) if sweep.is_over => {
-                    let at = Figures::default();
-                    if let Err(end) = self.step_ended(plan, i, step, &end, &at).await {
-                        return end;
-                    }
-                }
+                StepEnd::Needless(_) => continue,
                 StepEnd::Unknown(why) => return End::Unknown(format!("{}: {why}", step.title)),
-                StepEnd::Skipped(why) => {
-                    let end = End::Stopped(format!("{}: {why}", step.title));
-                    if let Some(end) = sweep.missed(end, plan, &steps[i..]) {
-                        return end;
-                    }
-                }
-                StepEnd::Failed(why) => {
-                    let end = End::Failed(format!("{}: {why}", step.title));
-                    if let Some(end) = sweep.missed(end, plan, &steps[i..]) {
-                        return end;
-                    }
-                }
+                StepEnd::Skipped(why) => End::Stopped(format!("{}: {why}", step.title)),
+                StepEnd::Failed(why) => End::Failed(format!("{}: {why}", step.title)),
+            };
+            if let Some(end) = sweep.missed(missed, plan, &steps[i..]) {
+                return end;
             }
         }
         sweep.worst.unwrap_or(End::Done)
@@ -193,7 +197,14 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
                 }
                 if let Some(way) = way.take() {
                     if self.world.clock().saturating_sub(asked) <= LOOK_IS_OLD {
-                        return Ready::Yes { way, view, asked };
+                        // It may have been waited for: is it still the time for it, and still ours to do?
+                        if let Some(why) = self.late(plan, &step) {
+                            return Ready::Over(why);
+                        }
+                        return match self.world.alone(&step.action).await {
+                            Ok(()) => Ready::Yes { way, view, asked },
+                            Err(why) => Ready::No(why),
+                        };
                     }
                     // It was waited for: the way may be gone, and the look is not of now.
                     break;
@@ -234,7 +245,7 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         permit: &Permit,
         steps: &mut [Step],
         i: usize,
-    ) -> Result<(StepEnd, Option<Duration>), End> {
+    ) -> Result<Stepped, End> {
         let ready = self.ready(plan, steps, i, false).await;
         let step = &steps[i].clone();
         if let Some(why) = self.stopped() {
@@ -242,15 +253,15 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         }
         let mut ready = match ready {
             Ready::Cancelled(why) => return Err(End::Cancelled(format!("{why}, before {}", step.title))),
-            Ready::No(why) => return Ok((self.skip(plan, i, step, &why).await?, None)),
+            Ready::No(why) => return Ok(Stepped::Ended(self.skip(plan, i, step, &why).await?, None)),
+            Ready::Over(why) => return Ok(Stepped::Over(why)),
             ready => ready,
         };
         if let Ready::Yes { view, .. } = &ready
-            && let Some(why) = needless(plan, step, view)
+            && let Some(end) = needless(plan, step, view)
         {
-            let end = StepEnd::Needless(why);
             self.step_ended(plan, i, step, &end, &Figures::default()).await?;
-            return Ok((end, None));
+            return Ok(Stepped::Ended(end, None));
         }
         let began = self.world.now();
         self.write(began, plan, Entry::StepBegins { step: i + 1, body: step }).await?;
@@ -275,7 +286,8 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
                 Ready::Unreached(view, fault) => {
                     break (view, Called { via: None, took: Duration::ZERO, outcome: Err(fault) });
                 }
-                Ready::No(why) => return Ok((self.skip(plan, i, step, &why).await?, None)),
+                Ready::No(why) => return Ok(Stepped::Ended(self.skip(plan, i, step, &why).await?, None)),
+                Ready::Over(why) => return Ok(Stepped::Over(why)),
                 Ready::Cancelled(why) => {
                     self.skip(plan, i, step, &why).await?;
                     return Err(End::Cancelled(format!("{why}, before {}", step.title)));
@@ -319,7 +331,7 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
             return Err(End::Cancelled(format!("{why}, in {}", step.title)));
         }
         match settled {
-            Passed::Yes(_) => Ok((end, Some(gone))),
+            Passed::Yes(_) => Ok(Stepped::Ended(end, Some(gone))),
             Passed::No(why) => Err(End::Stopped(format!("after {}: {why}", step.title))),
             Passed::Cancelled(why) => Err(End::Cancelled(format!("{why}, after {}", step.title))),
         }

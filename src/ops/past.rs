@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::journal::{End, StepEnd, lock_of, path_of};
 use super::plan::{Action, Keep, PlanId, Request, Roll};
+use super::terms::Terms;
 use crate::model::text::printable;
 use crate::model::units::grouped;
 use crate::model::{AlarmKind, ClusterId, ClusterView, MemberId};
@@ -37,6 +38,8 @@ pub struct Past {
     pub host: String,
     /// What was asked for; none if a later version wrote it in another way.
     pub request: Option<Request>,
+    /// Under what terms.
+    pub terms: Terms,
     /// The operation that it went on with.
     pub continues: Option<PlanId>,
     /// Its steps, in the order in which they were done.
@@ -101,6 +104,9 @@ impl Past {
                     .undefragmented()
                     .filter(|id| view.member(*id).is_some() && !since.contains(id))
                     .collect();
+                if left.is_empty() && roll.disarm && !view.raisers(AlarmKind::NoSpace).is_empty() {
+                    return Ok(Request::Disarm);
+                }
                 if left.is_empty() {
                     return Err("every member of it was defragmented".into());
                 }
@@ -275,6 +281,7 @@ fn take(history: &mut History, record: &Value) -> Option<()> {
             by: text(&record["by"]),
             host: text(&record["host"]),
             request: read_as(&body["request"]),
+            terms: read_as(&body["terms"]).unwrap_or_default(),
             continues: read_as(&body["continues"]),
             steps: body.get("steps")?.as_array()?.iter().map(step_of).collect(),
             end: None,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::gates;
 use super::plan::{Action, AfterFailure, Roll, Verdict};
 use super::planner::{Draft, typeable};
+use super::rule::Answer;
 use crate::model::units::grouped;
 use crate::model::{AlarmKind, Bytes, MemberId, MemberView, Revision, Role};
 
@@ -25,10 +26,19 @@ impl<'a> Draft<'a> {
                 self.plan.skipped.push(format!("{}: was never started", m.label()));
             } else if m.learner {
                 self.plan.skipped.push(format!("{}: a learner takes no defragmentation", m.label()));
-            } else if let Some(why) = rule.and_then(|r| r.excludes(m, roll.quota)) {
-                self.plan.skipped.push(format!("{}: {why}", m.label()));
             } else {
-                targets.push(m);
+                match rule.map_or(Answer::True, |r| r.of(m, roll.quota)) {
+                    Answer::True => targets.push(m),
+                    Answer::False(why) => self.plan.skipped.push(format!("{}: {why}", m.label())),
+                    // That it does not answer is said by another check.
+                    Answer::Unknown(why) if !m.state.answers() => {
+                        self.plan.skipped.push(format!("{}: {why}", m.label()));
+                    }
+                    // Nothing to do would be a guess: night after night, while the file grows.
+                    Answer::Unknown(why) => {
+                        self.check(false, "", Verdict::Block, format!("{}: {why}", m.label()));
+                    }
+                }
             }
         }
         let size = |m: &MemberView| m.status.as_ref().and_then(|s| s.db_size).unwrap_or_default();

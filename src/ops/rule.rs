@@ -235,18 +235,18 @@ impl Rule {
         self.expression.value(variables) != 0.0
     }
 
-    /// Why a member is left out; none when the rule is true of it. `quota` is that of members that do not tell theirs.
+    /// Whether it is true of a member. `quota` is that of members that do not tell theirs.
     #[must_use]
-    pub fn excludes(&self, m: &MemberView, quota: Option<Bytes>) -> Option<String> {
-        let Some(s) = &m.status else { return Some("its sizes are not known".into()) };
-        let (Some(size), Some(in_use)) = (s.db_size, s.db_size_in_use) else {
-            return Some("its sizes are not known".into());
+    pub fn of(&self, m: &MemberView, quota: Option<Bytes>) -> Answer {
+        let sizes = m.status.as_ref().and_then(|s| s.db_size.zip(s.db_size_in_use));
+        let Some((size, in_use)) = sizes else {
+            return Answer::Unknown(format!("the rule {self} asks for its sizes, which are not known"));
         };
         let quota = m.quota().map(|(q, _)| q).or(quota);
         if quota.is_none() && self.text.contains("dbQuota") {
-            return Some(
-                "the rule asks for its quota, which is not known: its /metrics tell it, or --quota".into(),
-            );
+            return Answer::Unknown(format!(
+                "the rule {self} asks for its quota, which is not known: its /metrics tell it, or --quota"
+            ));
         }
         #[allow(clippy::cast_precision_loss)] // sizes of databases
         let variables = Variables {
@@ -254,10 +254,26 @@ impl Rule {
             db_size_in_use: in_use.0 as f64,
             db_quota: quota.map_or(0.0, |q| q.0 as f64),
         };
-        (!self.holds(&variables)).then(|| {
-            format!("the rule {self} is false for {} with {} in use", bytes(size.0), bytes(in_use.0))
-        })
+        if self.holds(&variables) {
+            return Answer::True;
+        }
+        Answer::False(format!(
+            "the rule {self} is false for {} with {} in use",
+            bytes(size.0),
+            bytes(in_use.0)
+        ))
     }
+}
+
+/// What a rule says of a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is true.
+    True,
+    /// It is false: the figures.
+    False(String),
+    /// What it asks for is not known.
+    Unknown(String),
 }
 
 impl TryFrom<String> for Rule {

@@ -49,6 +49,10 @@ pub trait World: Send {
     type Way: Send;
     /// A view of what members said after this call began.
     fn look(&mut self, how: Look) -> impl Future<Output = Arc<ClusterView>> + Send;
+    /// Makes sure, right before an action, that nobody else changes the cluster; why not, if somebody may.
+    fn alone(&mut self, _: &Action) -> impl Future<Output = Result<(), String>> + Send {
+        std::future::ready(Ok(()))
+    }
     /// Finds the way to whoever is to carry out an action. Nothing of it is sent yet.
     fn reach(&mut self, action: &Action) -> impl Future<Output = Result<Self::Way, Fault>> + Send;
     /// Carries out one action. `progress` may be told how far it is.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::event::Progress;
+use super::lock::{Held, LockError, boottime, holder};
 use super::plan::Action;
 use super::save::{self, Saving};
 use super::seam::{Called, Look, Told, World};
@@ -26,13 +27,31 @@ pub struct Live {
     cluster: ClusterId,
     poll: Handle,
     saving: Saving,
+    lock: Lock,
+}
+
+/// What makes sure that nobody else changes the cluster meanwhile.
+#[derive(Clone, Debug)]
+pub enum Lock {
+    /// Nothing but the journal's lock on this host.
+    Host,
+    /// The lock in the cluster is ours.
+    Ours(Arc<Held>),
+    /// It is not; the key is read, and whoever holds it respected.
+    Respected(String),
 }
 
 impl Live {
     /// For the cluster that `poll` looks at; `dialer` is that of the poll.
     #[must_use]
     pub fn new(dialer: Dialer, cluster: ClusterId, poll: Handle) -> Self {
-        Self { dialer, cluster, poll, saving: Saving::default() }
+        Self { dialer, cluster, poll, saving: Saving::default(), lock: Lock::Host }
+    }
+
+    /// The same with a lock in the cluster.
+    #[must_use]
+    pub fn with_lock(self, lock: Lock) -> Self {
+        Self { lock, ..self }
     }
 
     /// A connection to one member, which is made sure to be that member.
@@ -194,6 +213,18 @@ impl World for Live {
         }
     }
 
+    async fn alone(&mut self, action: &Action) -> Result<(), String> {
+        match &self.lock {
+            _ if !action.changes() => Ok(()),
+            Lock::Host => Ok(()),
+            Lock::Ours(held) => held.check().await,
+            Lock::Respected(key) => match holder(&self.dialer, &self.poll, self.cluster, key).await {
+                Some(holder) => Err(LockError::Held { holder, key: key.clone() }.to_string()),
+                None => Ok(()),
+            },
+        }
+    }
+
     async fn reach(&mut self, action: &Action) -> Result<Way, Fault> {
         if let Some(why) = self.needless(action) {
             return Ok(Way::Needless(why));
@@ -242,8 +273,7 @@ impl World for Live {
     }
 
     fn clock(&self) -> Duration {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        Duration::try_from(now).unwrap_or_default()
+        boottime()
     }
 }
 

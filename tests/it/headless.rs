@@ -132,6 +132,7 @@ async fn what_is_wrong_with_the_command_line_is_2_and_nothing_is_done() {
         (&["defrag", "--yes", "--window", "2-4"], "02:00-04:00Z"),
         (&["defrag", "--yes", "--member", "nobody"], "there are m1, m2, m3"),
         (&["defrag", "--yes", "--timeout", "0s"], "more than nothing"),
+        (&["defrag", "--yes", "--lock", "--auto-disarm"], "keeps no lock"),
         (&["defrag", "--yes", "--disarm-threshold", "90%"], "0.9"),
         (&["defrag", "--yes", "--metrics-file", "/no/where/x.prom"], "no folder /no/where"),
         (&["compact", "--yes"], "--revision"),
@@ -182,6 +183,10 @@ async fn what_a_check_refuses_is_3_and_nothing_is_done() {
     }
     let text = std::fs::read_to_string(&metrics).unwrap();
     assert!(text.contains("} 3\n") && text.contains("etcdtop_run_success"), "{text}");
+    // What was only planned is no success, and what could not begin leaves none.
+    job.ends(2, &["defrag", "--yes", "--cacert", "/no/ca", "--metrics-file", &metrics]).await;
+    let text = std::fs::read_to_string(&metrics).unwrap();
+    assert!(text.contains("} 2\n"), "{text}");
     assert!(job.journal().is_empty(), "nothing was confirmed");
 }
 
@@ -246,23 +251,29 @@ async fn an_outcome_that_nobody_knows_is_5_within_the_timeout() {
     let (cluster, proxies) = behind_proxies(None).await;
     let typed: Vec<_> = proxies.iter().map(|p| p.address.clone()).collect();
     let job = Job::on(typed.join(","));
-    // What is sent takes its time, so that there is a middle.
-    proxies[1].set(Fault::Delay(ON_THE_WAY));
-    let mut running = job.begin(&["defrag", "--yes", "--member", &typed[1], "--timeout", "8s"]);
-    running.until("the step", began).await;
-    // Asked it is, and its answer gets lost.
-    proxies[1].set(Fault::Deaf);
-    let (code, last, err) = running.end().await;
-    assert_eq!(code, 5, "{last}\n{err}");
+    let (mut tries, mut code, mut last, mut err) = (0, 0, Value::Null, String::new());
+    // The answer may be quicker than this test: then it was done, and is asked for again.
+    while code != 5 {
+        tries += 1;
+        assert!(tries <= 10 && code == 0, "{code} {last}\n{err}");
+        // What is sent takes its time, so that there is a middle.
+        proxies[1].set(Fault::Delay(ON_THE_WAY));
+        let mut running = job.begin(&["defrag", "--yes", "--member", &typed[1], "--timeout", "15s"]);
+        running.until("the step", began).await;
+        // Asked it is, and its answer gets lost.
+        proxies[1].set(Fault::Deaf);
+        (code, last, err) = running.end().await;
+        proxies[1].set(Fault::Pass);
+        whole(&cluster).await;
+    }
     assert_eq!((&last["result"], &last["exit"]), (&"unknown".into(), &5.into()), "{last}");
     let end = job.last_end();
-    assert!(end.contains("unknown") && end.contains("--timeout of 8 s is over"), "{end}");
-    assert!(last["seconds"].as_f64().unwrap() < 20.0, "{last}");
-    drop(cluster);
+    assert!(end.contains("unknown") && end.contains("--timeout of 15 s is over"), "{end}");
+    assert!(last["seconds"].as_f64().unwrap() < 30.0, "{last}");
 }
 
 /// How long what is sent takes to arrive.
-const ON_THE_WAY: Duration = Duration::from_millis(120);
+const ON_THE_WAY: Duration = Duration::from_millis(80);
 
 /// Three members, each behind a proxy of its own, which their clients are told about.
 async fn behind_proxies(quota: Option<Bytes>) -> (TestCluster, Vec<Proxy>) {
@@ -321,24 +332,41 @@ async fn sigterm_ends_a_roll_at_the_next_safe_point() {
 }
 
 /// Runs a command behind proxies until its first step begins, cuts every member off, sends SIGTERM, and lets the members come
-/// back: the exit code, and how the journal says that it ended. It ends within its limit of eight seconds, or this fails.
-async fn struck(job: &Job, proxies: &[Proxy], args: &[&str]) -> (i32, String) {
-    let mut all = args.to_vec();
-    all.extend(["--timeout", "8s"]);
-    if args[0] != "snapshot" {
-        all.push("--yes");
-    }
+/// back. It ends within its limit, and the journal says how: done where the answer was quicker than the cut, else this. It is
+/// asked for until the cut was quicker.
+async fn struck(cluster: &TestCluster, job: &Job, proxies: &[Proxy], args: &[&str], expected: (i32, &str)) {
     let set = |fault| proxies.iter().for_each(|p| p.set(fault));
-    // What is sent takes its time, so that there is a middle.
-    set(Fault::Delay(ON_THE_WAY));
-    let mut running = job.begin(&all);
-    running.until("its first step", began).await;
-    set(Fault::Blackhole);
-    send(running.pid(), Signal::TERM);
-    let (code, last, err) = running.end().await;
-    set(Fault::Pass);
-    assert!(last["seconds"].as_f64().unwrap() < 20.0, "{args:?}: {last}\n{err}");
-    (code, job.last_end())
+    for _ in 0..10 {
+        // Something to compact, and somebody else to lead.
+        let _ = cluster.try_etcdctl(&["put", "/more", "of it"]);
+        let other = ["m1", "m2", "m3"].into_iter().find(|m| *m != leader(cluster)).unwrap();
+        let mut all: Vec<_> = args.iter().map(|a| if *a == "OTHER" { other } else { *a }).collect();
+        all.extend(["--timeout", "15s"]);
+        if args[0] != "snapshot" {
+            all.push("--yes");
+        }
+        // What is sent takes its time, so that there is a middle.
+        set(Fault::Delay(ON_THE_WAY));
+        let mut running = job.begin(&all);
+        running.until("its first step", began).await;
+        set(Fault::Blackhole);
+        send(running.pid(), Signal::TERM);
+        let (code, last, err) = running.end().await;
+        set(Fault::Pass);
+        assert!(last["seconds"].as_f64().unwrap() < 30.0, "{args:?}: {last}\n{err}");
+        let end = job.last_end();
+        whole(cluster).await;
+        if code == expected.0 {
+            assert!(end.contains(expected.1), "{args:?}: {end}");
+            return;
+        }
+        let done = code == 0 && end == "\"done\"";
+        // More steps were ahead, and the first was done; or the look before it was old by then, and nothing was sent.
+        let first = last["steps"][0]["state"].as_str().unwrap_or_default();
+        let stopped = code == 143 && end.contains("cancelled") && ["done", "skipped"].contains(&first);
+        assert!(done || stopped, "{args:?}: {code} {end}\n{err}");
+    }
+    panic!("{args:?}: ten times it was quicker");
 }
 
 /// SIGTERM in the middle of each command, when members have fallen silent: it ends within its limit, and the journal says
@@ -348,17 +376,16 @@ async fn sigterm_ends_every_command_within_its_timeout() {
     let (cluster, proxies) = behind_proxies(None).await;
     let typed: Vec<_> = proxies.iter().map(|p| p.address.clone()).collect();
     let job = Job::on(typed.join(","));
-    let other = ["m1", "m2", "m3"].into_iter().find(|m| *m != leader(&cluster)).unwrap();
-    for args in [&["compact", "--keep", "10"][..], &["defrag"], &["move-leader", other]] {
-        let (code, end) = struck(&job, &proxies, args).await;
-        assert!(code == 5 && end.contains("unknown"), "{args:?}: {code} {end}");
-        whole(&cluster).await;
+    for args in [&["compact", "--keep", "0"][..], &["defrag"], &["move-leader", "OTHER"]] {
+        struck(&cluster, &job, &proxies, args, (5, "unknown")).await;
     }
     // It changes nothing, is left at once, and leaves nothing.
-    let (code, end) = struck(&job, &proxies, &["snapshot", "save"]).await;
-    assert!(code == 143 && end.contains("cancelled"), "{code} {end}");
-    let left = std::fs::read_dir(job.folder().join("data/etcdtop/snapshots")).into_iter().flatten().count();
-    assert_eq!(left, 0);
+    let into = job.folder().join("snapshots");
+    let saved = || std::fs::read_dir(&into).into_iter().flatten().flatten();
+    let folder = into.display().to_string();
+    std::fs::create_dir(&into).unwrap();
+    struck(&cluster, &job, &proxies, &["snapshot", "save", &folder], (143, "cancelled")).await;
+    assert!(!saved().any(|e| e.path().extension().is_some_and(|e| e == "part")), "a part is left");
 }
 
 /// The same for the ways out of NOSPACE.
@@ -368,14 +395,12 @@ async fn sigterm_ends_the_ways_out_of_no_space_within_their_timeout() {
     let typed: Vec<_> = proxies.iter().map(|p| p.address.clone()).collect();
     let job = Job::on(typed.join(","));
     fill(&cluster, 3, 40, 512);
-    let (code, end) = struck(&job, &proxies, &["recover", "nospace", "--no-snapshot", "--keep", "10"]).await;
-    assert!(code == 5 && end.contains("unknown"), "{code} {end}");
-    whole(&cluster).await;
+    let recover = ["recover", "nospace", "--no-snapshot", "--keep", "3"];
+    struck(&cluster, &job, &proxies, &recover, (5, "unknown")).await;
     // Room, by other means: then the alarm can be taken back.
-    job.ends(0, &["compact", "--keep", "3", "--yes"]).await;
+    job.run(&["compact", "--keep", "2", "--yes"]).await;
     job.ends(0, &["defrag", "--yes"]).await;
-    let (code, end) = struck(&job, &proxies, &["alarms", "disarm"]).await;
-    assert!(code == 5 && end.contains("unknown"), "{code} {end}");
+    struck(&cluster, &job, &proxies, &["alarms", "disarm"], (5, "unknown")).await;
 }
 
 /// Waits until every member serves again.
@@ -403,7 +428,7 @@ async fn out_of_no_space_by_cron() {
     // The files are full of history: the alarm would only come again.
     let refused = job.ends(3, &["alarms", "disarm", "--yes"]).await;
     assert!(refused.err.contains("compact and defragment first"), "{}", refused.all());
-    let lock = job.ends(3, &["recover", "nospace", "--yes", "--lock"]).await;
+    let lock = job.ends(3, &["recover", "nospace", "--yes", "--keep", "10", "--lock"]).await;
     assert!(lock.err.contains("takes no writes") && lock.err.contains("without --lock"), "{}", lock.all());
     let ran = job.ends(0, &["recover", "nospace", "--yes", "--keep", "10", "-o", "json"]).await;
     let report = json(&ran);
@@ -449,4 +474,27 @@ async fn on_a_terminal_it_asks_and_shows_how_far_it_is() {
     })
     .await
     .unwrap();
+}
+
+/// The terminal goes away in the middle of a roll, as when a connection breaks: nothing can be shown any more, and the step is
+/// brought to its end all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_terminal_ends_a_roll_at_the_next_safe_point() {
+    let cluster = TestCluster::of("3.7").await;
+    fill(&cluster, 4, 12, 100);
+    let job = Job::on(cluster.endpoints_text());
+    let state = job.folder().join("state").display().to_string();
+    let endpoints = cluster.endpoints_text();
+    let begun = tokio::task::spawn_blocking(move || {
+        let args = ["defrag", "--endpoints", &endpoints, "--yes", "--wait", "30s"];
+        let p = Pty::behind_script(100, 40, &args, &[("XDG_STATE_HOME", &state)]);
+        p.wait("] 1/3");
+        send(p.pid(), Signal::KILL);
+    });
+    begun.await.unwrap();
+    let ended = || job.journal().last().filter(|e| e["event"] == "ended").cloned();
+    let ended = crate::support::wait_for_async("its end", ended).await;
+    assert!(ended["end"].to_string().contains("the program ends"), "{ended}");
+    let done = job.journal().iter().filter(|e| e["event"] == "step_ended" && e["end"] == "done").count();
+    assert_eq!(done, 1);
 }

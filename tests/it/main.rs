@@ -17,6 +17,7 @@ mod follow;
 mod headless;
 mod house;
 mod lab;
+mod lock;
 mod matrix;
 mod mixin;
 mod operating;

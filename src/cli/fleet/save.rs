@@ -114,7 +114,7 @@ pub(super) fn run(
     warn(&contexts.each);
     let format = output(&contexts.common);
     let arguments = arguments(cli, path, verify, bounds);
-    let mut saved = run_to_end(save_all(contexts, &arguments, format))?;
+    let mut saved = run_to_end(save_all(contexts, &arguments, password(cli), format))?;
     saved.sort_by(|a, b| b.ended.rank().cmp(&a.ended.rank()).then_with(|| a.context.cmp(&b.context)));
     match format {
         OutputFormat::Table => {
@@ -128,10 +128,21 @@ pub(super) fn run(
     Ok(Exit::worst(saved.iter().map(|s| s.ended)))
 }
 
+/// The password that was given as a flag: arguments are seen by everybody on the host, the environment is not.
+fn password(cli: &Cli) -> Option<String> {
+    let of_user = || cli.global.user.as_ref()?.split_once(':').map(|(_, password)| password.to_owned());
+    cli.global.password.clone().or_else(of_user)
+}
+
 /// What every etcdtop gets besides the name of its context.
 fn arguments(cli: &Cli, path: Option<&Path>, verify: &str, bounds: &BoundArgs) -> Vec<std::ffi::OsString> {
     let mut arguments: Vec<std::ffi::OsString> = Vec::new();
-    for (name, value) in cli.global.flags().into_iter().filter(|(name, _)| *name != "output") {
+    for (name, value) in cli.global.flags() {
+        let value = match name {
+            "output" | "password" => continue,
+            "user" => value.split(':').next().unwrap_or_default().to_owned(),
+            _ => value,
+        };
         arguments.push(format!("--{}={value}", name.replace('_', "-")).into());
     }
     if let Some(config) = &cli.global.config {
@@ -172,12 +183,16 @@ impl Running {
 async fn save_all(
     contexts: Contexts,
     arguments: &[std::ffi::OsString],
+    password: Option<String>,
     format: OutputFormat,
 ) -> Result<Vec<Saved>> {
     let program = std::env::current_exe()?;
     let mut signals = Signals::listen()?;
     let running = Running::default();
-    let saving = contexts.each.into_iter().map(|context| save(&program, context, arguments, &running));
+    let saving = contexts
+        .each
+        .into_iter()
+        .map(|context| save(&program, context, arguments, password.as_deref(), &running));
     let mut coming = std::pin::pin!(stream::iter(saving).buffer_unordered(AT_ONCE));
     let mut saved = Vec::new();
     loop {
@@ -205,6 +220,7 @@ async fn save(
     program: &Path,
     context: Context,
     arguments: &[std::ffi::OsString],
+    password: Option<&str>,
     running: &Running,
 ) -> Saved {
     let Context { name, settings } = context;
@@ -218,6 +234,7 @@ async fn save(
     let child = Command::new(program)
         .arg(format!("--context={name}"))
         .args(arguments)
+        .envs(password.map(|password| ("ETCDTOP_PASSWORD", password)))
         // A signal from the terminal comes to us alone, and we hand it on.
         .process_group(0)
         .stdin(Stdio::null())
@@ -274,4 +291,24 @@ async fn follow(name: String, mut child: Child, running: &Running) -> Saved {
     let error = (ended != Exit::Done).then(|| why.unwrap_or_else(|| "it ended without a word".into()));
     let snapshot = path.as_deref().and_then(Side::known);
     Saved { context: name, path, snapshot, error, exit: ended.number(), ended }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches;
+
+    use super::*;
+
+    #[test]
+    fn no_argument_of_a_child_holds_a_password() {
+        for given in [&["--user", "root:s3cret"][..], &["--user=root", "--password=s3cret"]] {
+            let line = ["etcdtop", "snapshot", "save"].iter().chain(given);
+            let matches = Cli::grammar().try_get_matches_from(line).unwrap();
+            let cli = Cli::from_arg_matches(&matches).unwrap();
+            let arguments = arguments(&cli, None, "full", &BoundArgs::default());
+            let text = format!("{arguments:?}");
+            assert!(text.contains("--user=root\"") && !text.contains("s3cret"), "{text}");
+            assert_eq!(password(&cli).as_deref(), Some("s3cret"));
+        }
+    }
 }

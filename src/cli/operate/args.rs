@@ -45,13 +45,23 @@ pub struct ChangeArgs {
 }
 
 impl ChangeArgs {
+    /// What bounds it.
+    pub(in crate::cli) const fn bounds(&self) -> &BoundArgs {
+        &self.bounds
+    }
+
+    /// Whether a lock in the cluster is asked for.
+    pub(in crate::cli) const fn locks(&self) -> bool {
+        self.lock
+    }
+
     /// The terms that every command takes.
     pub(in crate::cli) fn terms(&self) -> Terms {
         Terms { window: self.window, ..Terms::default() }
     }
 }
 
-/// How long a member may be gone.
+/// A duration that is not nothing.
 pub(in crate::cli) fn positive(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
         Duration::ZERO => Err("must be more than nothing".into()),

@@ -2,7 +2,7 @@
 //! units, moments instead of ages. A file for each command: two files must not hold the same series.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -11,6 +11,7 @@ use color_eyre::Result;
 use color_eyre::eyre::eyre;
 
 use super::report::{self, Report};
+use crate::cli::exit::Exit;
 use crate::model::MemberId;
 use crate::snapshot::Saved;
 
@@ -41,6 +42,10 @@ fn folder_of(file: &Path) -> &Path {
 
 /// Writes the file anew: whole or not at all, readable for the collector. `saved` is the newest snapshot of the cluster.
 pub(in crate::cli) fn write(file: &Path, report: &Report<'_>, saved: Option<&Saved>) {
+    if report.result == report::Result::Planned {
+        // That it could be done is no success: yesterday's figures stay.
+        return;
+    }
     let before = fs::read_to_string(file).unwrap_or_default();
     let text = text(report, saved, &before);
     if let Err(e) = replace(file, &text) {
@@ -50,20 +55,40 @@ pub(in crate::cli) fn write(file: &Path, report: &Report<'_>, saved: Option<&Sav
 }
 
 fn replace(file: &Path, text: &str) -> io::Result<()> {
-    // The collector reads what ends in .prom.
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let part = folder_of(file).join(format!(".{name}.{}", std::process::id()));
-    let written = (|| {
-        let mut out = File::create(&part)?;
-        out.set_permissions(fs::Permissions::from_mode(0o644))?;
-        out.write_all(text.as_bytes())?;
-        out.sync_all()?;
-        fs::rename(&part, file)
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&part);
+    // Under a name of chance, made anew: what somebody laid in its place is not written through. The collector reads what
+    // ends in .prom alone.
+    let mut part = tempfile::Builder::new().prefix(".etcdtop").tempfile_in(folder_of(file))?;
+    part.write_all(text.as_bytes())?;
+    part.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+    part.as_file().sync_all()?;
+    part.persist(file)?;
+    Ok(())
+}
+
+/// The same file after a run that could not even begin: a certificate that is gone must not leave yesterday's success.
+pub(in crate::cli) fn could_not_begin(file: &Path) {
+    let Ok(before) = fs::read_to_string(file) else { return };
+    if let Err(e) = replace(file, &begun_in_vain(&before, jiff::Timestamp::now())) {
+        tell!("etcdtop: warning: {} cannot be written: {e}", file.display());
     }
-    written
+}
+
+fn begun_in_vain(before: &str, at: jiff::Timestamp) -> String {
+    let now = |line: &str| {
+        let (series, _) = line.rsplit_once(' ')?;
+        let value = match series.split('{').next()? {
+            "etcdtop_run_timestamp_seconds" => at.as_second(),
+            "etcdtop_run_success" => 0,
+            "etcdtop_run_exit_code" => Exit::Usage.number().into(),
+            _ => return None,
+        };
+        Some(format!("{series} {value}"))
+    };
+    let lines = before.lines().map(|line| {
+        let told = if line.starts_with('#') { None } else { now(line) };
+        told.unwrap_or_else(|| line.to_owned()) + "\n"
+    });
+    lines.collect()
 }
 
 /// Metrics as they are put together: each name once, with its help, then its series.

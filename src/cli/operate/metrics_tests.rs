@@ -68,3 +68,19 @@ fn the_file_is_replaced_whole_and_can_be_read_by_others() {
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().map(|e| e.file_name()).collect();
     assert_eq!((mode, left), (0o644, vec!["etcdtop.prom".into()]));
 }
+
+#[test]
+fn what_could_not_begin_is_no_success() {
+    let page = text(&report(Outcome::Done, 0, noon()), None, "");
+    let later = noon().checked_add(std::time::Duration::from_secs(60)).unwrap();
+    let told = begun_in_vain(&page, later);
+    let value = |name: &str| {
+        let line = told.lines().find(|l| l.starts_with(&format!("{name}{{"))).unwrap();
+        line.rsplit(' ').next().unwrap().to_owned()
+    };
+    assert_eq!(value("etcdtop_run_success"), "0");
+    assert_eq!(value("etcdtop_run_exit_code"), "2");
+    assert_eq!(value("etcdtop_run_timestamp_seconds"), later.as_second().to_string());
+    assert_eq!(value(LAST_DONE), noon().as_second().to_string());
+    assert_eq!(told.lines().count(), page.lines().count());
+}

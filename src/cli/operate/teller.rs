@@ -48,6 +48,8 @@ pub(super) struct Teller {
     pub(super) on_hangup: HangUp,
     /// When it must have ended, and how long that was.
     pub(super) until: Option<(Instant, Duration)>,
+    /// A step was begun.
+    pub(super) began: bool,
     on_terminal: bool,
     shown: bool,
     told_progress: Option<Instant>,
@@ -71,6 +73,7 @@ impl Teller {
             ascii,
             on_hangup,
             until,
+            began: false,
             on_terminal,
             shown: false,
             told_progress: None,
@@ -181,6 +184,7 @@ impl Teller {
         match event {
             OpEvent::Waiting { why, .. } => self.line(&format!("waits: {why}")),
             OpEvent::Began { step, .. } => {
+                self.began = true;
                 if let Some(title) = self.operation.steps.get(step).map(|(s, _)| s.title.clone()) {
                     self.line(&title);
                 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::super::event::OpEvent;
-use super::super::journal::End;
+use super::super::journal::{End, StepEnd};
 use super::super::plan::{Action, AfterFailure, Plan, Request, Step};
+use super::super::rule::Answer;
 use super::super::seam::{Record, World};
 use super::Engine;
 use crate::model::units::age;
@@ -13,8 +14,6 @@ use crate::model::{ClusterView, MemberId};
 /// How a sweep over the members stands.
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
-    /// When the operation began, on the engine's clock.
-    pub(super) began: Duration,
     /// A member was rewritten, or leadership moved.
     pub(super) moved: bool,
     /// Nothing more that stalls members is begun; what takes an alarm back still is.
@@ -34,7 +33,7 @@ impl Sweep {
     pub(super) fn missed(&mut self, end: End, plan: &Plan, steps: &[Step]) -> Option<End> {
         let (missed, ahead) = steps.split_first()?;
         // Without the snapshot, the compaction or the alarm's end the plan is not the one that was confirmed.
-        if defragments(missed).is_none() {
+        if !missed.action.rolls() {
             return Some(match self.worst.take() {
                 Some(worst @ End::Failed(_)) => worst,
                 _ => end,
@@ -84,17 +83,21 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
                 self.world.pause(left.min(self.limits.pause)).await;
             }
         }
+        self.late(plan, step).map_or(Turn::Comes, Turn::Over)
+    }
+
+    /// Why it is too late for a step that stalls members, if it is.
+    pub(super) fn late(&self, plan: &Plan, step: &Step) -> Option<String> {
+        if !step.action.stalls() {
+            return None;
+        }
         if let Some(window) = plan.terms.window.filter(|w| !w.is_open(self.world.now())) {
-            return Turn::Over(format!("the time for it, {window}, is over"));
+            return Some(format!("the time for it, {window}, is over"));
         }
-        let spent = self.world.clock().saturating_sub(sweep.began);
-        if let Some((estimate, all)) = step.estimate.zip(self.limits.all)
-            && spent + estimate > all
-        {
-            let left = all.saturating_sub(spent);
-            return Turn::Over(format!("it takes about {}, and {} are left", age(estimate), age(left)));
-        }
-        Turn::Comes
+        let spent = self.world.clock().saturating_sub(self.began);
+        let (estimate, all) = step.estimate.zip(self.limits.all)?;
+        let left = all.saturating_sub(spent);
+        (estimate > left).then(|| format!("it takes about {}, and {} are left", age(estimate), age(left)))
     }
 }
 
@@ -106,10 +109,14 @@ pub(super) fn stalled(plan: &Plan, step: &Step, took: Duration) -> Option<String
     })
 }
 
-/// Why a member need not be rewritten, if a rule says so now.
-pub(super) fn needless(plan: &Plan, step: &Step, view: &ClusterView) -> Option<String> {
+/// How a member's turn ends without a call, if a rule says so now, or cannot be asked.
+pub(super) fn needless(plan: &Plan, step: &Step, view: &ClusterView) -> Option<StepEnd> {
     let Request::Defragment(roll) = &plan.request else { return None };
-    roll.rule.as_ref()?.excludes(view.member(defragments(step)?)?, roll.quota)
+    match roll.rule.as_ref()?.of(view.member(defragments(step)?)?, roll.quota) {
+        Answer::True => None,
+        Answer::False(why) => Some(StepEnd::Needless(why)),
+        Answer::Unknown(why) => Some(StepEnd::Skipped(format!("not done: {why}"))),
+    }
 }
 
 fn defragments(step: &Step) -> Option<MemberId> {

@@ -21,25 +21,40 @@ fn running() -> MutexGuard<'static, usize> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The place of one cluster among those that run at the same time; free again when dropped.
+struct Place;
+
+impl Place {
+    fn wait() -> Self {
+        let mut count = running();
+        while *count >= AT_ONCE {
+            count = ENDED.wait(count).unwrap_or_else(PoisonError::into_inner);
+        }
+        *count += 1;
+        Self
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *running() -= 1;
+        ENDED.notify_one();
+    }
+}
+
 /// A cluster that gives its place back when dropped.
 pub struct TestCluster {
     cluster: Option<Cluster>,
+    // Last: the place is free when the members are gone.
+    _place: Place,
 }
 
 impl TestCluster {
     /// Starts a cluster, in turn.
     pub async fn start(mut spec: Spec) -> Self {
-        tokio::task::spawn_blocking(|| {
-            let mut count = running();
-            while *count >= AT_ONCE {
-                count = ENDED.wait(count).unwrap_or_else(PoisonError::into_inner);
-            }
-            *count += 1;
-        })
-        .await
-        .unwrap();
-        // From here on the place is given back however the start ends.
-        let mut this = Self { cluster: None };
+        // A test that ends while it waits gives back what it would have got.
+        let place = tokio::task::spawn_blocking(Place::wait).await.unwrap();
+        let mut this = Self { cluster: None, _place: place };
         spec.launcher = Some(program());
         let cluster = Box::pin(Cluster::start(&spec)).await;
         this.cluster =
@@ -111,13 +126,5 @@ impl std::ops::Deref for TestCluster {
 impl std::ops::DerefMut for TestCluster {
     fn deref_mut(&mut self) -> &mut Cluster {
         self.cluster.as_mut().unwrap()
-    }
-}
-
-impl Drop for TestCluster {
-    fn drop(&mut self) {
-        self.cluster = None;
-        *running() -= 1;
-        ENDED.notify_one();
     }
 }
