@@ -1,6 +1,6 @@
 //! The messages of `docs/tls.md`: each is brought about.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use etcdtop::lab::{Spec, Tls};
 
@@ -15,6 +15,17 @@ fn messages() -> Vec<String> {
     let at = text.find("| message |").unwrap();
     let rows = text[at..].lines().take_while(|l| l.starts_with('|')).skip(2);
     rows.map(|row| row.split('`').nth(1).unwrap().to_owned()).collect()
+}
+
+/// The certificate of an authority that has another name; those of `Certs` are all called alike.
+fn authority(folder: &Path, name: &str) -> PathBuf {
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+    let file = folder.join("another.pem");
+    std::fs::write(&file, certificate.pem()).unwrap();
+    file
 }
 
 /// A server whose certificate expired; etcd itself would not come up with it: its own gateway does not trust it either.
@@ -55,6 +66,7 @@ async fn every_message_of_the_page_was_seen() {
     let (ca, cert, key) = (path(&certs.ca()), path(&server.cert), path(&server.key));
     let plain = TestCluster::start(Spec { members: 1, version: Some("3.6".into()), ..Spec::default() }).await;
     let as_tls = plain.endpoints_text().replace("http://", "https://");
+    let foreign = path(&authority(certs.dir.path(), "another"));
     let own = ["--cert", &*cert, "--key", &*key];
     let status = |args: &[&str]| {
         let mut all = vec!["status", "--endpoints"];
@@ -62,14 +74,18 @@ async fn every_message_of_the_page_was_seen() {
         run(&all)
     };
     let (http, wrong) = (format!("http://{address}"), path(&other.ca()));
+    let stranger = other.issue("stranger", &["x"], 2099);
+    let (strange_cert, strange_key) = (path(&stranger.cert), path(&stranger.key));
     let (old_cert, old_key) = (path(&old.cert), path(&old.key));
     let ended = [
         status(&[&http]),
         status(&[&as_tls, "--insecure-skip-tls-verify"]),
+        status(&[&https, "--cacert", &foreign]),
         status(&[&[&*https, "--cacert", &wrong][..], &own].concat()),
         status(&[&[&*https, "--cacert", &ca, "--server-name", "elsewhere"][..], &own].concat()),
         expired(&certs).await,
         status(&[&https, "--cacert", &ca]),
+        status(&[&https, "--cacert", &ca, "--cert", &strange_cert, "--key", &strange_key]),
         status(&[&https, "--cacert", &ca, "--cert", &old_cert, "--key", &old_key]),
         status(&[&https, "--cacert", &ca, "--cert", &cert, "--key", &old_key]),
         status(&[&https, "--cacert", &ca, "--cert", &cert]),

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use etcdtop::lab::binaries::cache_folder;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -50,6 +52,8 @@ impl World {
             ("XDG_DATA_HOME", path("data")),
             ("XDG_CONFIG_HOME", path("config")),
             ("HOME", path("home")),
+            // A drill starts an etcd of the tests.
+            ("ETCDTOP_CACHE", cache_folder().display().to_string()),
             // Of a cluster without a context the name of files is made from its first endpoint.
             ("ETCDCTL_ENDPOINTS", cluster.endpoints_text()),
         ]
@@ -204,5 +208,7 @@ impl World {
 
 fn ended(output: std::process::Output) -> Output {
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Output { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    // As a shell tells it.
+    let code = output.status.code().or(output.status.signal().map(|s| 128 + s)).unwrap();
+    Output { code, out: text(output.stdout), err: text(output.stderr) }
 }
