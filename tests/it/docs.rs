@@ -9,7 +9,7 @@
 //!
 //! | word | what it says |
 //! |---|---|
-//! | `run: STATE` | one of `world::STATES`; commands of `etcdctl` and `etcdutl` are run, too, with the cluster's own programs |
+//! | `run: STATE` | one of `world::STATES`; commands of `etcdctl` and `etcdutl` are run, too, with the cluster's own programs; what is exported holds for the rest of the page |
 //! | `exit: N` | every command of the block ends with it; 0 where nothing is said |
 //! | `says: A \| B` | what they print contains these |
 //! | `screen: TEXT` | the last one is run on a terminal until this is on its screen, then `q` is typed |

@@ -153,7 +153,8 @@ async fn documents_and_metrics_are_as_documented() {
     same("run", &paths(&[ran, refused]));
     let bad = prom("d.prom");
     silent_and_firing(&[good, snapshot], &bad);
-    let _ = cluster.restart(2);
+    cluster.restart(2).unwrap();
+    cluster.wait_ready(crate::support::PATIENCE).await.unwrap();
     compare_events(&events, &saving);
     same("status", &paths(&[run(&["status"])]));
     alarms(&cluster, &world).await;

@@ -27,17 +27,22 @@ async fn a_cluster_that_is_healthy_until_it_is_not() {
     fill(&cluster, 4, 8, 100);
     let mut world = World::beside(&cluster);
     world.run_all("healthy");
-    // Snapshots are looked at with no cluster in reach.
-    let prod = "/var/backups/etcd/prod.db";
-    for args in [&["snapshot", "save", prod][..], &["snapshot", "save", "/var/backups/etcd/"]] {
+    let folder = world.folder().join("backups");
+    let clear = || std::fs::remove_dir_all(&folder).and_then(|()| std::fs::create_dir(&folder)).unwrap();
+    clear();
+    let saved = |args: &[&str]| {
         let saved = world.etcdtop(args);
         assert_eq!(saved.code, 0, "{}", saved.all());
-    }
+    };
+    saved(&["snapshot", "save", "/var/backups/etcd/older.db"]);
+    cluster.etcdctl(&["put", "later", "x"]);
+    saved(&["snapshot", "save", "/var/backups/etcd/prod.db"]);
+    // One that etcdtop knows nothing of.
+    std::fs::copy(folder.join("prod.db"), folder.join("foreign.db")).unwrap();
+    // They are looked at with no cluster in reach.
     world.set("ETCDCTL_ENDPOINTS", "http://127.0.0.1:1");
     world.run_all("snapshot-folder");
     world.set("ETCDCTL_ENDPOINTS", cluster.endpoints_text());
-    let folder = world.folder().join("backups");
-    let clear = || std::fs::remove_dir_all(&folder).and_then(|()| std::fs::create_dir(&folder)).unwrap();
     clear();
     cluster.stop(2).unwrap();
     wait_for("a leader among those that go on", || (answering(&world) == 2).then_some(()));

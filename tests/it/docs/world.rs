@@ -38,6 +38,9 @@ pub struct World {
     programs: PathBuf,
     env: Vec<(String, String)>,
     places: Vec<(String, String)>,
+    /// What a page exported, until the next page.
+    exported: Vec<(String, String)>,
+    page: String,
     /// Commands that were run.
     pub ran: usize,
 }
@@ -65,8 +68,8 @@ impl World {
         }
         let mut places = Vec::new();
         for (i, member) in (1..).zip(cluster.members()) {
-            let (scheme, address) = member.client.raw().split_once("://").unwrap();
-            places.push((format!("{scheme}://10.0.0.{i}:2379"), format!("{scheme}://{address}")));
+            let (_, address) = member.client.raw().split_once("://").unwrap();
+            places.push((format!("10.0.0.{i}:2379"), address.to_owned()));
         }
         for (named, name) in [
             ("/var/backups/etcd", "backups"),
@@ -76,13 +79,15 @@ impl World {
             fs::create_dir_all(folder.path().join(name)).unwrap();
             places.push((named.to_owned(), path(name)));
         }
-        fs::create_dir_all(folder.path().join("etc")).unwrap();
+        for name in ["etc", "home"] {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
         places.push(("/var/lib/etcd-restored".to_owned(), path("restored")));
         places.push(("/etc/etcdtop".to_owned(), path("etc")));
         // An hour that is not over at once.
         let hour = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).hour();
         places.push(("02:00-04:00Z".to_owned(), format!("{hour:02}:00-{:02}:00Z", (hour + 2) % 24)));
-        Self { folder, programs, env, places, ran: 0 }
+        Self { folder, programs, env, places, exported: Vec::new(), page: String::new(), ran: 0 }
     }
 
     pub fn folder(&self) -> &Path {
@@ -113,8 +118,18 @@ impl World {
     /// Runs a block; panics when it does not come to what the page says.
     pub fn run(&mut self, block: &Block) {
         let mut said = String::new();
+        let page = block.at.split(':').next().unwrap();
+        if self.page != page {
+            page.clone_into(&mut self.page);
+            self.exported.clear();
+        }
         for (i, words) in block.commands.iter().enumerate() {
             let words: Vec<String> = words.iter().map(|w| self.placed(w)).collect();
+            if words[0] == "export" {
+                let set = words[1..].iter().map(|w| w.split_once('=').unwrap());
+                self.exported.extend(set.map(|(name, value)| (name.to_owned(), value.to_owned())));
+                continue;
+            }
             let last = i + 1 == block.commands.len();
             self.ran += 1;
             let began = Instant::now();
@@ -156,7 +171,7 @@ impl World {
         }
         command
             .args(&words[1..])
-            .envs(self.env.iter().map(|(n, v)| (n, v)))
+            .envs(self.env.iter().chain(&self.exported).map(|(n, v)| (n, v)))
             .current_dir(self.folder())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -196,7 +211,8 @@ impl World {
     }
 
     fn on_a_terminal(&self, words: &[String], text: &str) -> String {
-        let env: Vec<_> = self.env.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let env: Vec<_> =
+            self.env.iter().chain(&self.exported).map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let args: Vec<_> = words[1..].iter().map(String::as_str).collect();
         let mut pty = Pty::with_env(120, 40, &args, &env);
         let screen = pty.wait(text);
