@@ -1,5 +1,6 @@
 //! The commands of a page, and what is said of them.
 
+use clap::error::ErrorKind;
 use etcdtop::cli::Cli;
 
 use super::pages;
@@ -136,6 +137,28 @@ fn every_command_of_a_page_is_understood() {
     }
     assert!(looked > 60, "only {looked} commands");
     assert!(not_run <= 5, "{not_run} blocks are not run: that was to be rare");
+}
+
+/// What stands in the middle of a sentence, too.
+#[test]
+fn commands_in_sentences_are_understood() {
+    let mut looked = 0;
+    for (name, text) in pages() {
+        for line in text.lines().filter(|l| !l.starts_with("```")) {
+            for code in line.split('`').skip(1).step_by(2).filter(|c| c.starts_with("etcdtop ")) {
+                // `etcdtop-defrag` and the like are no commands; what a shell would make of one is not asked.
+                let Ok(words) = split(code) else { continue };
+                let read = Cli::grammar().try_get_matches_from(words);
+                // A command may be named without what it takes.
+                let named =
+                    [ErrorKind::MissingRequiredArgument, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand];
+                let help = |e: &clap::Error| !e.use_stderr() || named.contains(&e.kind());
+                assert!(read.as_ref().err().is_none_or(help), "docs/{name}: {code}\n{}", read.unwrap_err());
+                looked += 1;
+            }
+        }
+    }
+    assert!(looked > 20, "only {looked}");
 }
 
 #[test]

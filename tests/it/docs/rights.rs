@@ -6,7 +6,6 @@ use etcd_client::{
     AlarmAction, AlarmOptions, AlarmType, Client, CompactionOptions, ConnectOptions, Error, GetOptions,
 };
 use etcdtop::lab::Spec;
-use tokio::task::JoinSet;
 
 use super::page;
 use crate::support::cluster::TestCluster;
@@ -130,7 +129,7 @@ async fn compared(version: &'static str) -> usize {
             let output = crate::cli::run_blocking(&[
                 "diagnose",
                 "--for",
-                "1s",
+                "4s",
                 "-o",
                 "json",
                 "--user",
@@ -174,13 +173,28 @@ async fn raise(root: &mut Client, member: u64) {
     root.alarm(AlarmAction::Activate, AlarmType::Nospace, Some(options)).await.unwrap();
 }
 
+/// Each in a test of its own: one that fails must give its cluster's place back.
+async fn as_the_page_says(version: &'static str) {
+    let looked = compared(version).await;
+    assert!(looked >= 11, "{looked} rows");
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_call_what_is_as_the_page_says() {
-    let mut runs = JoinSet::new();
-    for version in VERSIONS {
-        runs.spawn(compared(version));
-    }
-    let looked: usize = runs.join_all().await.iter().sum();
-    assert!(looked >= 40, "{looked} cells");
-    eprintln!("{looked} cells");
+async fn who_may_call_what_on_3_4() {
+    as_the_page_says("3.4").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_call_what_on_3_5() {
+    as_the_page_says("3.5").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_call_what_on_3_6() {
+    as_the_page_says("3.6").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_call_what_on_3_7() {
+    as_the_page_says("3.7").await;
 }

@@ -34,29 +34,29 @@ fn rules() -> Vec<Value> {
 /// What fires `after` seconds after a run that left these files, scraped every minute of the last hour.
 fn firing(files: &[String], after: i64) -> BTreeSet<String> {
     let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    fs::write(path("rules.json"), json!({"groups": [{"rules": rules()}]}).to_string()).unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("rules.json"), json!({"groups": [{"rules": rules()}]}).to_string()).unwrap();
     let now = jiff::Timestamp::now().as_second() + after;
     let mut scrapes = String::new();
     for minute in (0..=60).rev() {
         // The collector serves all files of its folder.
         scrapes += &format!("# scrape host {}\n{}\n", (now - 60 * minute) * 1000, files.concat());
     }
-    fs::write(path("scrapes.txt"), scrapes).unwrap();
+    fs::write(at("scrapes.txt"), scrapes).unwrap();
     let evaluator = cache_folder().join("mixin/mixin-eval");
     let output = Command::new(&evaluator)
         .arg("--rules")
-        .arg(path("rules.json"))
+        .arg(at("rules.json"))
         .arg("--scrapes")
-        .arg(path("scrapes.txt"))
+        .arg(at("scrapes.txt"))
         .output()
         .unwrap_or_else(|e| panic!("{}: {e} (`make fetch` builds it)", evaluator.display()));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let fires =
+    let rings =
         |alert: &&Value| alert["results"].as_array().is_some_and(|r| r.iter().any(|r| r["firing"] == true));
     let alerts = told["alerts"].as_array().unwrap();
-    alerts.iter().filter(fires).map(|a| a["alert"].as_str().unwrap().to_owned()).collect()
+    alerts.iter().filter(rings).map(|a| a["alert"].as_str().unwrap().to_owned()).collect()
 }
 
 fn set(names: &[&str]) -> BTreeSet<String> {
@@ -69,7 +69,7 @@ pub fn silent_and_firing(good: &[String], bad: &str) {
     assert_eq!(firing(good, 2 * 86_400), set(&["EtcdSnapshotOld"]));
     assert_eq!(firing(good, 4 * 86_400), set(&["EtcdSnapshotOld", "EtcdtopDefragmentationNotDone"]));
     let bad = bad.to_owned();
-    assert_eq!(firing(&[bad.clone()], 0), set(&["EtcdtopRunFailed"]));
+    assert_eq!(firing(std::slice::from_ref(&bad), 0), set(&["EtcdtopRunFailed"]));
     let unknown = bad.replace("command=\"defrag\"} 3\n", "command=\"defrag\"} 5\n");
     assert_ne!(unknown, bad, "there is no exit code in it");
     assert_eq!(firing(&[unknown], 0), set(&["EtcdtopOutcomeUnknown", "EtcdtopRunFailed"]));

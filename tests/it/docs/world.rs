@@ -82,7 +82,9 @@ impl World {
         for name in ["etc", "home"] {
             fs::create_dir_all(folder.path().join(name)).unwrap();
         }
-        places.push(("/var/lib/etcd-restored".to_owned(), path("restored")));
+        for name in ["restored", "bumped"] {
+            places.push((format!("/var/lib/etcd-{name}"), path(name)));
+        }
         places.push(("/etc/etcdtop".to_owned(), path("etc")));
         // An hour that is not over at once.
         let hour = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).hour();
