@@ -175,26 +175,26 @@ async fn raise(root: &mut Client, member: u64) {
 
 /// Each in a test of its own: one that fails must give its cluster's place back.
 async fn as_the_page_says(version: &'static str) {
-    let looked = compared(version).await;
+    let looked = Box::pin(compared(version)).await;
     assert!(looked >= 11, "{looked} rows");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_call_what_on_3_4() {
-    as_the_page_says("3.4").await;
+    Box::pin(as_the_page_says("3.4")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_call_what_on_3_5() {
-    as_the_page_says("3.5").await;
+    Box::pin(as_the_page_says("3.5")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_call_what_on_3_6() {
-    as_the_page_says("3.6").await;
+    Box::pin(as_the_page_says("3.6")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_call_what_on_3_7() {
-    as_the_page_says("3.7").await;
+    Box::pin(as_the_page_says("3.7")).await;
 }
