@@ -3,7 +3,7 @@
 use super::state::State;
 use crate::model::event::EventKind;
 use crate::model::{ClusterView, Event, Finding, Severity};
-use crate::ops::past::{History, Past};
+use crate::ops::past::History;
 use crate::ops::plan::Request;
 
 const RULE: &str = "interrupted";
@@ -52,16 +52,7 @@ fn finding(state: &State, view: &ClusterView) -> Option<Finding> {
         Ok(_) => (Severity::Warning, String::new(), format!("{key}  go on with what is left of it")),
         Err(why) => (Severity::Note, format!("; nothing of it is left to do: {why}"), "nothing".to_owned()),
     };
-    let line = format!("{} was interrupted {}{left}", open.title, where_it_was(open));
+    let line = format!("{} was interrupted {}{left}", open.title, open.where_it_was());
     let meaning = "The journal announces a step and tells no end of it: its etcdtop was killed, or the host went down. A call that was sent goes on in etcd; what the members say of themselves now is the truth. Nothing goes on by itself: what is left is planned anew from what is there, and confirmed anew.";
     Some(Finding::new(RULE, None, severity, line, &next, meaning).about(open.plan.to_string()))
-}
-
-fn where_it_was(open: &Past) -> String {
-    if let Some((number, step)) = open.cut_in() {
-        let title = if step.title.is_empty() { "a step" } else { &step.title };
-        return format!("in step {number} of {}, {title}", open.steps.len());
-    }
-    let ended = open.steps.iter().filter(|s| s.end.is_some()).count();
-    format!("after step {ended} of {}", open.steps.len())
 }

@@ -163,8 +163,15 @@ fn human(checked: &[Checked], verdict: &Verdict) -> String {
         })
         .collect();
     let reason = if verdict.reason.is_empty() { String::new() } else { format!(": {}", verdict.reason) };
+    // Members that serve, and reads that are refused all the same: without a user, say.
+    let serves = matches!(verdict.kind, VerdictKind::Healthy | VerdictKind::Warning);
+    let refused = match checked.iter().filter(|c| serves && !c.healthy).count() {
+        0 => String::new(),
+        all if all == checked.len() => "\nno read goes through".into(),
+        some => format!("\n{some} of {} members answer no read", checked.len()),
+    };
     format!(
-        "{}\n{}{reason}\n",
+        "{}\n{}{reason}{refused}\n",
         table(&["NAME", "ENDPOINT", "HEALTH", "READ", "ERROR"], &rows, &[3]),
         verdict.headline
     )

@@ -22,7 +22,7 @@ use super::exit::Exit;
 use super::launch::{Running, launch};
 use crate::config::{OutputFormat, Settings};
 use crate::etcd::Dialer;
-use crate::model::units::span;
+use crate::model::units::lasting;
 use crate::model::{ClusterId, ClusterView};
 use crate::ops::journal::{End, Journal};
 use crate::ops::lock::ClusterLock;
@@ -211,7 +211,7 @@ pub(super) async fn carry_out(
             Ok(ready) => ready?,
             Err(_) => {
                 // A disk that hangs, nobody at the prompt: nothing was begun.
-                outcome.refused(format!("--timeout of {} was over before anything was begun", span(all)))
+                outcome.refused(format!("--timeout of {} was over before anything was begun", lasting(all)))
             }
         },
     };

@@ -247,7 +247,8 @@ impl Fault {
                 "a user was given, but authentication is not enabled on this cluster: leave --user out"
                     .into(),
             ),
-            (Code::PermissionDenied, _) => {
+            // Up to 3.5 the calls of maintenance say so with the code Unknown.
+            (code, m) if code == Code::PermissionDenied || m.contains("permission denied") => {
                 auth("permission denied: this call needs a user with the root role".into())
             }
             (Code::Unauthenticated, m) => {
@@ -278,6 +279,7 @@ mod tests {
             ),
             (Code::Unauthenticated, "etcdserver: invalid auth token", MemberState::Auth),
             (Code::PermissionDenied, "etcdserver: permission denied", MemberState::Auth),
+            (Code::Unknown, "auth: permission denied", MemberState::Auth),
             (Code::FailedPrecondition, "etcdserver: authentication is not enabled", MemberState::Auth),
             (Code::Unavailable, "etcdserver: no leader", MemberState::NoLeader),
             (Code::Unimplemented, "unknown service etcdserverpb.Maintenance", MemberState::Failing),

@@ -79,6 +79,12 @@ pub fn span(d: Duration) -> String {
     }
 }
 
+/// The same for what may last less than a second: `600 ms`, `4 s`, `1 min 43 s`.
+#[must_use]
+pub fn lasting(d: Duration) -> String {
+    if d < Duration::from_secs(1) { latency(d) } else { span(d) }
+}
+
 /// A share as a whole per cent, but never 0% for something nor 100% for less than all.
 #[must_use]
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped to 0..=100 where it matters

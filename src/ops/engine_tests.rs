@@ -192,7 +192,7 @@ fn between_two_members_it_waits_and_can_be_stopped_meanwhile() {
     let terms = Terms { wait: Some(Duration::from_secs(30)), ..Terms::default() };
     let (end, truth, events) = under(&terms, Roll::default(), Vec::new());
     assert_eq!((end, truth.calls.len()), (End::Done, 3));
-    let waits = |e: &&OpEvent| matches!(e, OpEvent::Waiting { why, .. } if why.contains("30 s between"));
+    let waits = |e: &&OpEvent| matches!(e, OpEvent::Waiting { why, .. } if why.contains("30 s of pause"));
     assert_eq!(events.iter().filter(waits).count(), 2);
     // Look, way, look, call; two looks after it.
     let (end, truth, _) = under(&terms, Roll::default(), vec![(6, Mishap::Asked(Haste::SafePoint))]);

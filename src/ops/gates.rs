@@ -149,7 +149,7 @@ fn disarm(view: &ClusterView, member: Option<MemberId>, alarm: AlarmKind, below:
         if size.share_of(quota) >= below {
             let in_use = status.db_size_in_use.unwrap_or(size);
             let first = if in_use.share_of(quota) >= below {
-                "live data fills it: delete keys and compact, or raise --quota-backend-bytes; a defragmentation gives back next to nothing"
+                "all of it is in use: compact first, then defragment; where there is no history to drop, delete keys or raise --quota-backend-bytes"
             } else {
                 "compact and defragment first"
             };

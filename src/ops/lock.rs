@@ -45,7 +45,7 @@ pub(super) fn boottime() -> Duration {
 #[derive(Debug, Error)]
 pub enum LockError {
     /// Somebody else changes the cluster.
-    #[error("another etcdtop changes this cluster now: {} (key {key}); wait for it", printable(.holder))]
+    #[error("another etcdtop changes this cluster now: {} (key {key}); wait for it: it goes within two minutes when that one is gone", printable(.holder))]
     Held {
         /// Who, as that one wrote it.
         holder: String,

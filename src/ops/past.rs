@@ -76,6 +76,17 @@ impl Past {
         Some((at + 1, &self.steps[at]))
     }
 
+    /// `in step 2 of 3, defragment m2`, or `after step 1 of 3`.
+    #[must_use]
+    pub fn where_it_was(&self) -> String {
+        if let Some((number, step)) = self.cut_in() {
+            let title = if step.title.is_empty() { "a step" } else { &step.title };
+            return format!("in step {number} of {}, {title}", self.steps.len());
+        }
+        let ended = self.steps.iter().filter(|s| s.end.is_some()).count();
+        format!("after step {ended} of {}", self.steps.len())
+    }
+
     fn done(&self, is: impl Fn(&Action) -> bool) -> bool {
         self.steps.iter().any(|s| s.end == Some(StepEnd::Done) && s.action.as_ref().is_some_and(&is))
     }

@@ -271,7 +271,7 @@ impl<'a> Draft<'a> {
             }
             return Ok(());
         }
-        let dropped = revision.0.saturating_sub(compacted.max(1));
+        let dropped = revision.0.saturating_sub(compacted.max(1)).min(there);
         self.say(format!(
             "Drops the history below revision {}: about {} of {} revisions. Every key keeps its newest value.",
             shown(revision.0),

@@ -111,10 +111,15 @@ impl Draft<'_> {
                     ),
                 )
             } else {
+                // What is kept may be history all the same: then dropping that, too, helps.
+                let history = match head.saturating_sub(floor) {
+                    kept @ 2.. => format!("keep fewer than {} revisions, ", grouped(kept.unsigned_abs())),
+                    _ => String::new(),
+                };
                 (
                     Verdict::Block,
                     format!(
-                        "live data fills {share} of {}'s quota {quota}: neither compaction nor defragmentation gives anything back; delete keys, or raise --quota-backend-bytes",
+                        "{in_use} ({share}) of {}'s quota {quota} are in use, and nothing is compacted: a defragmentation gives nothing back; {history}delete keys, or raise --quota-backend-bytes",
                         m.label()
                     ),
                 )

@@ -462,11 +462,11 @@ async fn on_a_terminal_it_asks_and_shows_how_far_it_is() {
         let args = ["defrag", "--endpoints", &endpoints, "--wait", "1s"];
         let name = Endpoint::parse_list(&endpoints).unwrap()[0].to_string();
         let mut no = Pty::with_env(100, 40, &args, &env);
-        no.wait("to do it:");
+        no.wait("does nothing:");
         no.keys("no\r");
         assert_eq!(no.exit().exit_code(), 3);
         let mut yes = Pty::with_env(100, 40, &args, &env);
-        yes.wait("to do it:");
+        yes.wait("does nothing:");
         yes.keys(&format!("{name} +2\r"));
         yes.wait("] 1/3");
         yes.wait("gave back");

@@ -8,6 +8,7 @@ mod cli;
 mod dashboard;
 mod diagnose;
 mod diagnosis;
+mod docs;
 mod edges;
 mod etcd_defrag;
 mod fake;

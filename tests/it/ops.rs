@@ -182,7 +182,7 @@ async fn live_data_that_fills_the_quota_is_not_promised_away() {
         let made = plan(&Request::RecoverNoSpace { folder: None, keep: 1_000_000 }, &view).unwrap();
         let block = made.blocks().next().map(str::to_owned);
         if let Some(block) = block {
-            assert!(block.contains("live data fills") && block.contains("--quota-backend-bytes"), "{block}");
+            assert!(block.contains("are in use") && block.contains("--quota-backend-bytes"), "{block}");
             assert!(confirm(made, &Mode::ReadWrite, "test").is_err());
             return;
         }
@@ -190,7 +190,7 @@ async fn live_data_that_fills_the_quota_is_not_promised_away() {
         if ran.end != End::Done {
             // The file did not come below 90%: the alarm stays, and it says what helps.
             assert!(
-                matches!(&ran.end, End::Stopped(why) if why.contains("live data fills it")),
+                matches!(&ran.end, End::Stopped(why) if why.contains("all of it is in use")),
                 "{:?}",
                 ran.end
             );

@@ -58,7 +58,7 @@ pub(super) async fn given(plan: &Plan, consent: Consent<'_>, asked: &mut bool) -
     *asked = true;
     eprint!("{}", text(plan));
     match &needs {
-        Some(name) => eprint!("type {name} to do it: "),
+        Some(name) => eprint!("type {name} to do it, anything else does nothing: "),
         None => eprint!("do it? [y/N] "),
     }
     let _ = std::io::stderr().flush();
@@ -75,8 +75,14 @@ pub(super) async fn given(plan: &Plan, consent: Consent<'_>, asked: &mut bool) -
     }
 }
 
-/// Columns of a plan's sentences.
-const WIDTH: usize = 98;
+/// Columns of a plan's sentences at most; and as many as there are.
+const WIDTH: usize = 100;
+
+fn width() -> usize {
+    rustix::termios::tcgetwinsize(std::io::stderr())
+        .map_or(WIDTH, |size| usize::from(size.ws_col))
+        .clamp(40, WIDTH)
+}
 
 /// A sentence in lines of so many columns.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
@@ -100,7 +106,7 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
 fn text(plan: &Plan) -> String {
     let mut out = format!("{}\n", plan.title);
     for line in &plan.consequences {
-        for part in wrapped(line, WIDTH) {
+        for part in wrapped(line, width() - 2) {
             out.push_str(&format!("  {part}\n"));
         }
     }
@@ -111,13 +117,16 @@ fn text(plan: &Plan) -> String {
     for check in &plan.checks {
         let word = match check.verdict {
             Verdict::Pass => "ok",
-            Verdict::Warn => "open",
+            Verdict::Warn => "warn",
             Verdict::Block => "no",
         };
-        out.push_str(&format!("{word:>6}  {}\n", check.line));
+        for (i, part) in wrapped(&check.line, width() - 8).iter().enumerate() {
+            let word = if i == 0 { word } else { "" };
+            out.push_str(&format!("{word:>6}  {part}\n"));
+        }
     }
     if let Some(danger) = &plan.danger {
-        out.push_str(&format!("danger  {danger}\n"));
+        out.push_str(&format!("  mind  {danger}\n"));
     }
     if let Some(estimate) = plan.estimate().filter(|e| e.as_secs() > 0) {
         out.push_str(&format!("about {}\n", age(estimate)));

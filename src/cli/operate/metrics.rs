@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -14,6 +14,9 @@ use super::report::{self, Report};
 use crate::cli::exit::Exit;
 use crate::model::MemberId;
 use crate::snapshot::Saved;
+
+/// Bytes of such a file, at most.
+const LARGEST: u64 = 1 << 20;
 
 /// When a command was last done, from one file to the next.
 const LAST_DONE: &str = "etcdtop_last_success_timestamp_seconds";
@@ -26,6 +29,13 @@ pub(in crate::cli) fn check(file: &Path) -> Result<()> {
     let folder = folder_of(file);
     if file.is_dir() || file.file_name().is_none() {
         return Err(eyre!("--metrics-file {}: is a folder; name a file in it", file.display()));
+    }
+    // It is replaced by a new one: what is a device, a pipe or a link must not be.
+    if fs::symlink_metadata(file).is_ok_and(|about| !about.is_file()) {
+        return Err(eyre!(
+            "--metrics-file {}: is no plain file, and would be replaced by one",
+            file.display()
+        ));
     }
     if !folder.is_dir() {
         return Err(eyre!("--metrics-file {}: there is no folder {}", file.display(), folder.display()));
@@ -46,12 +56,20 @@ pub(in crate::cli) fn write(file: &Path, report: &Report<'_>, saved: Option<&Sav
         // That it could be done is no success: yesterday's figures stay.
         return;
     }
-    let before = fs::read_to_string(file).unwrap_or_default();
+    let before = read(file).unwrap_or_default();
     let text = text(report, saved, &before);
     if let Err(e) = replace(file, &text) {
         // What was done is done: this is no reason to call it failed.
         tell!("etcdtop: warning: {} cannot be written: {e}", file.display());
     }
+}
+
+/// What was written last; nothing of what we did not write.
+fn read(file: &Path) -> Option<String> {
+    check(file).ok()?;
+    let mut text = String::new();
+    fs::File::open(file).ok()?.take(LARGEST).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 fn replace(file: &Path, text: &str) -> io::Result<()> {
@@ -67,7 +85,7 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
 
 /// The same file after a run that could not even begin: a certificate that is gone must not leave yesterday's success.
 pub(in crate::cli) fn could_not_begin(file: &Path) {
-    let Ok(before) = fs::read_to_string(file) else { return };
+    let Some(before) = read(file) else { return };
     if let Err(e) = replace(file, &begun_in_vain(&before, jiff::Timestamp::now())) {
         tell!("etcdtop: warning: {} cannot be written: {e}", file.display());
     }

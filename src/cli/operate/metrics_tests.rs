@@ -61,6 +61,16 @@ fn the_file_is_replaced_whole_and_can_be_read_by_others() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("etcdtop.prom");
     assert!(check(&file).is_ok() && check(folder.path()).is_err());
+    // A device or a link would be replaced by a file.
+    let link = folder.path().join("link.prom");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    for other in [link.as_path(), Path::new("/dev/full"), Path::new("/dev/null")] {
+        let refused = check(other).unwrap_err().to_string();
+        assert!(refused.contains("no plain file"), "{refused}");
+        could_not_begin(other);
+    }
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    fs::remove_file(&link).unwrap();
     assert!(check(&folder.path().join("no/where.prom")).unwrap_err().to_string().contains("no folder"));
     write(&file, &report(Outcome::Done, 0, noon()), None);
     write(&file, &report(Outcome::Failed, 1, noon()), None);

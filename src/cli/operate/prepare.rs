@@ -58,8 +58,12 @@ pub(super) async fn prepare(
         Err(NoPlan::NothingToDo(why)) => return Ok(outcome.nothing_to_do(why)),
         Err(NoPlan::Impossible(why)) => return Ok(outcome.refused(why)),
     };
-    for check in plan.checks.iter().filter(|c| c.verdict == Verdict::Warn) {
-        tell!("etcdtop: warning: {}", check.line);
+    if let Some(open) = known.open().filter(|_| known.held_by.is_none()) {
+        tell!(
+            "etcdtop: warning: {} was interrupted {}; the dashboard goes on with it (o)",
+            open.title,
+            open.where_it_was()
+        );
     }
     if output(settings) == OutputFormat::Jsonl {
         printed(planned(&plan));
@@ -69,11 +73,14 @@ pub(super) async fn prepare(
     match refusal(&plan, &mode) {
         Some(Refusal::NothingToDo(why)) => return Ok(outcome.nothing_to_do(why)),
         Some(refusal) => return Ok(outcome.refused(refusal.to_string())),
-        None if order.bounds.dry_run => {
-            outcome.ends(Exit::Done, report::Result::Planned, "--dry-run: nothing was done");
-            return Ok(None);
-        }
         None => {}
+    }
+    for check in outcome.plan.iter().flat_map(|p| &p.checks).filter(|c| c.verdict == Verdict::Warn) {
+        tell!("etcdtop: warning: {}", check.line);
+    }
+    if order.bounds.dry_run {
+        outcome.ends(Exit::Done, report::Result::Planned, "--dry-run: nothing was done");
+        return Ok(None);
     }
     let typed = match consent::given(&plan, Consent::of(order.change), &mut outcome.asked).await {
         Ok(typed) => typed,

@@ -213,7 +213,9 @@ fn one<'a>(i: usize, step: &'a Step, standing: &'a Standing) -> StepJson<'a> {
         Standing::Ended(end, figures) => {
             json.took_ms = figures.took_ms;
             // Of a member that another step is about they tell nothing.
-            if matches!(step.action, Action::Defragment { .. } | Action::Snapshot { .. }) {
+            let of_its_file = matches!(step.action, Action::Defragment { .. })
+                || (*end == StepEnd::Done && matches!(step.action, Action::Snapshot { .. }));
+            if of_its_file {
                 (json.before, json.after) = (figures.before, figures.after);
             }
             (json.note, json.file) = (figures.note.as_deref(), figures.file.as_deref());

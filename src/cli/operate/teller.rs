@@ -12,7 +12,7 @@ use unicode_width::UnicodeWidthChar;
 use super::report::{EventJson, EventKind};
 use crate::cli::connect::print_json;
 use crate::config::{HangUp, OutputFormat};
-use crate::model::units::age;
+use crate::model::units::{age, lasting};
 use crate::ops::journal;
 use crate::ops::past;
 use crate::ops::standing::{Operation, Standing};
@@ -121,7 +121,7 @@ impl Teller {
                 }
                 () = sleep_until(limit.map_or(far, |(at, _)| at)), if limit.is_some() => {
                     let all = limit.take().map(|(_, all)| all).unwrap_or_default();
-                    let why = format!("--timeout of {} is over", age(all));
+                    let why = format!("--timeout of {} is over", lasting(all));
                     self.line(&format!("{why}: nothing more is waited for"));
                     want(stop, Stop { why, haste: Haste::Abandon });
                     deaf.get_or_insert(Instant::now() + PATIENCE);

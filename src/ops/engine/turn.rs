@@ -8,7 +8,7 @@ use super::super::plan::{Action, AfterFailure, Plan, Request, Step};
 use super::super::rule::Answer;
 use super::super::seam::{Record, World};
 use super::Engine;
-use crate::model::units::age;
+use crate::model::units::lasting;
 use crate::model::{ClusterView, MemberId};
 
 /// How a sweep over the members stands.
@@ -73,7 +73,7 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
             return Turn::Over("nothing more is rewritten".into());
         }
         if let Some(wait) = plan.terms.wait.filter(|_| sweep.moved && step.action.rolls()) {
-            (self.tell)(OpEvent::Waiting { step: i, why: format!("{} between two members", age(wait)) });
+            (self.tell)(OpEvent::Waiting { step: i, why: format!("{} of pause, as asked", lasting(wait)) });
             let until = self.world.clock() + wait;
             while self.world.clock() < until {
                 if let Some(why) = self.stopped() {
@@ -97,7 +97,8 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         let spent = self.world.clock().saturating_sub(self.began);
         let (estimate, all) = step.estimate.zip(self.limits.all)?;
         let left = all.saturating_sub(spent);
-        (estimate > left).then(|| format!("it takes about {}, and {} are left", age(estimate), age(left)))
+        (estimate > left)
+            .then(|| format!("it takes about {}, and {} are left", lasting(estimate), lasting(left)))
     }
 }
 
@@ -105,7 +106,12 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
 pub(super) fn stalled(plan: &Plan, step: &Step, took: Duration) -> Option<String> {
     let most = plan.terms.max_stall?;
     (defragments(step).is_some() && took > most).then(|| {
-        format!("after {}: the member was gone for {}, longer than {}", step.title, age(took), age(most))
+        format!(
+            "after {}: the member was gone for {}, longer than {}",
+            step.title,
+            lasting(took),
+            lasting(most)
+        )
     })
 }
 

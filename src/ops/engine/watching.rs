@@ -94,8 +94,12 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         mut lost: Lost,
     ) -> StepEnd {
         let deadline = self.world.clock() + self.limits.watch;
-        let whom = lost.via.map_or_else(|| "the members".to_owned(), |id| before.name_of(id));
-        let why = format!("{}; {whom} is watched to find out what became of it", lost.fault);
+        if let Fault::Abandoned { .. } = lost.fault {
+            return StepEnd::Unknown(lost.fault.to_string());
+        }
+        let whom =
+            lost.via.map_or_else(|| "the members are".to_owned(), |id| format!("{} is", before.name_of(id)));
+        let why = format!("{}; {whom} watched to find out what became of it", lost.fault);
         (self.tell)(OpEvent::Waiting { step: i, why });
         loop {
             let view = match self.glance(Look::Closely).await {
