@@ -197,17 +197,18 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
                 }
                 if let Some(way) = way.take() {
                     if self.world.clock().saturating_sub(asked) <= LOOK_IS_OLD {
-                        // It may have been waited for: is it still the time for it, and still ours to do?
-                        if let Some(why) = self.late(plan, &step) {
-                            return Ready::Over(why);
-                        }
-                        return match self.world.alone(&step.action).await {
-                            Ok(()) => Ready::Yes { way, view, asked },
-                            Err(why) => Ready::No(why),
+                        // It may have been waited for: is it still the time for it?
+                        return match self.late(plan, &step) {
+                            Some(why) => Ready::Over(why),
+                            None => Ready::Yes { way, view, asked },
                         };
                     }
                     // It was waited for: the way may be gone, and the look is not of now.
                     break;
+                }
+                // Before the last look: it takes as long as a connection, and the look must be of now.
+                if let Err(why) = self.world.alone(&step.action).await {
+                    return Ready::No(why);
                 }
                 match self.world.reach(&step.action).await {
                     Ok(found) => way = Some(found),
