@@ -1,7 +1,7 @@
 //! How records stand in the file: a line that tells the format's version, then records one after the other.
 //!
 //! ```text
-//! etcdtop-recording 1.0\n
+//! etcdtop-recording 1.1\n
 //! [u32 length of the payload][u8 kind][i64 moment, ns since 1970][payload][u32 CRC-32C of all of that]
 //! ```
 //!
@@ -10,7 +10,7 @@
 use jiff::Timestamp;
 
 /// The version that is written. A reader opens every file of the same major version.
-pub const VERSION: (u16, u16) = (1, 0);
+pub const VERSION: (u16, u16) = (1, 1);
 /// What a recording begins with.
 pub const MAGIC: &str = "etcdtop-recording ";
 /// The first line is no longer than this.
