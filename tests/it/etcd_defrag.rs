@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use etcdtop::cli::Cli;
-use etcdtop::lab::{Spec, Tls};
+use etcdtop::lab::Spec;
 use serde_json::Value;
 
 use crate::support::certs::{Certs, Pair};
@@ -33,14 +33,7 @@ impl Arena {
     /// As in those examples: three members, TLS, client certificates.
     async fn start() -> Self {
         let certs = Certs::new();
-        let server = certs.issue("server", &["localhost", "127.0.0.1"], 2099);
-        let tls = Tls {
-            ca: certs.ca(),
-            cert: server.cert.clone(),
-            key: server.key.clone(),
-            client_auth: true,
-            own: Vec::new(),
-        };
+        let (tls, server) = certs.both_ways();
         let spec = Spec { version: Some("3.5".into()), tls: Some(tls), ..Spec::default() };
         let cluster = TestCluster::start(spec).await;
         let this = Self { cluster, certs, client: server, read: vec![0; 3] };

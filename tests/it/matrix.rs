@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use etcdtop::etcd::{Access, Credentials, TlsFiles};
-use etcdtop::lab::{Spec, Tls};
+use etcdtop::lab::Spec;
 use etcdtop::model::{MemberState, VerdictKind};
 use serde_json::Value;
 
@@ -87,14 +87,7 @@ async fn etcd_3_7_agrees_with_etcdctl() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_works_and_each_way_it_fails_is_told_apart() {
     let certs = Certs::new();
-    let server = certs.issue("server", &["localhost", "127.0.0.1"], 2099);
-    let tls = Tls {
-        ca: certs.ca(),
-        cert: server.cert.clone(),
-        key: server.key.clone(),
-        client_auth: true,
-        own: Vec::new(),
-    };
+    let (tls, server) = certs.both_ways();
     let spec = Spec { members: 1, version: Some("3.6".into()), tls: Some(tls), ..Spec::default() };
     let cluster = TestCluster::start(spec).await;
     let endpoint = cluster.endpoints_text();

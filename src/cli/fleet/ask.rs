@@ -14,6 +14,7 @@ use crate::cli::exit::Exit;
 use crate::cli::table::table;
 use crate::config::{OutputFormat, Settings};
 use crate::etcd::Access;
+use crate::model::Verdict;
 use crate::model::fleet::{Standing, Summary};
 use crate::model::text::printable;
 use crate::model::units::age;
@@ -37,9 +38,12 @@ pub(super) trait Tells {
         Self: 'a;
     fn json(&self) -> Self::Json<'_>;
     fn exit(&self) -> Exit;
-    fn standing(&self) -> Standing;
-    fn headline(&self) -> String;
-    fn reason(&self) -> String;
+    /// What its cluster is.
+    fn verdict(&self) -> &Verdict;
+    /// Why, in a line.
+    fn reason(&self) -> String {
+        self.verdict().reason.clone()
+    }
     fn cells(&self) -> Vec<String>;
 }
 
@@ -55,12 +59,12 @@ impl<T: Tells> Answer<T> {
     }
 
     fn standing(&self) -> Standing {
-        self.told.as_ref().map_or(Standing::NotAsked, Tells::standing)
+        self.told.as_ref().map_or(Standing::NotAsked, |t| Standing::Judged(t.verdict().kind))
     }
 
     fn row(&self) -> Vec<String> {
         let (headline, cells, reason) = match &self.told {
-            Ok(told) => (told.headline(), told.cells(), told.reason()),
+            Ok(told) => (told.verdict().headline.clone(), told.cells(), told.reason()),
             Err(why) => {
                 (Standing::NotAsked.word().to_owned(), vec!["-".to_owned(); T::HEAD.len()], why.clone())
             }

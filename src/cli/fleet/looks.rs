@@ -13,9 +13,9 @@ use crate::cli::exit::{Exit, Plugin};
 use crate::cli::health::{self, Health, HealthJson};
 use crate::cli::status::{self, Seen, StatusJson};
 use crate::config::Settings;
-use crate::model::Severity;
-use crate::model::fleet::{Standing, Told};
+use crate::model::fleet::Told;
 use crate::model::units::{grouped, latency, percent};
+use crate::model::{Severity, Verdict};
 
 /// What one look may take: connecting, also to who tells the endpoints, and a call; and some time to think.
 fn patience(settings: &Settings) -> Duration {
@@ -67,16 +67,8 @@ impl Tells for Seen {
         self.exit()
     }
 
-    fn standing(&self) -> Standing {
-        Standing::Judged(self.verdict.kind)
-    }
-
-    fn headline(&self) -> String {
-        self.verdict.headline.clone()
-    }
-
-    fn reason(&self) -> String {
-        self.verdict.reason.clone()
+    fn verdict(&self) -> &Verdict {
+        &self.verdict
     }
 
     fn cells(&self) -> Vec<String> {
@@ -109,16 +101,8 @@ impl Tells for Health {
         self.exit()
     }
 
-    fn standing(&self) -> Standing {
-        Standing::Judged(self.verdict.kind)
-    }
-
-    fn headline(&self) -> String {
-        self.verdict.headline.clone()
-    }
-
-    fn reason(&self) -> String {
-        self.verdict.reason.clone()
+    fn verdict(&self) -> &Verdict {
+        &self.verdict
     }
 
     fn cells(&self) -> Vec<String> {
@@ -161,12 +145,8 @@ impl Tells for Diagnosed<'_> {
         self.diagnosis.exit()
     }
 
-    fn standing(&self) -> Standing {
-        Standing::Judged(self.diagnosis.verdict.kind)
-    }
-
-    fn headline(&self) -> String {
-        self.diagnosis.verdict.headline.clone()
+    fn verdict(&self) -> &Verdict {
+        &self.diagnosis.verdict
     }
 
     /// The worst finding; a verdict without one has its own reason.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use etcdtop::lab::{Spec, Tls};
+use etcdtop::lab::Spec;
 
 use super::page;
 use crate::cli::{Output, run, run_blocking};
@@ -48,14 +48,7 @@ async fn expired(certs: &Certs) -> Output {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_message_of_the_page_was_seen() {
     let certs = Certs::new();
-    let server = certs.issue("server", &["127.0.0.1"], 2099);
-    let tls = Tls {
-        ca: certs.ca(),
-        cert: server.cert.clone(),
-        key: server.key.clone(),
-        client_auth: true,
-        own: Vec::new(),
-    };
+    let (tls, server) = certs.both_ways();
     let spec = Spec { members: 1, version: Some("3.6".into()), tls: Some(tls), ..Spec::default() };
     let cluster = TestCluster::start(spec).await;
     let https = cluster.endpoints_text();

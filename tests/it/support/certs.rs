@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use etcdtop::lab::Tls;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 
 /// A folder of certificates.
@@ -30,6 +31,13 @@ impl Certs {
 
     pub fn ca(&self) -> PathBuf {
         self.dir.path().join("ca.pem")
+    }
+
+    /// What members of a cluster need for TLS both ways on this host, and a pair that their clients can use.
+    pub fn both_ways(&self) -> (Tls, Pair) {
+        let pair = self.issue("server", &["localhost", "127.0.0.1"], 2099);
+        let (cert, key) = (pair.cert.clone(), pair.key.clone());
+        (Tls { ca: self.ca(), cert, key, client_auth: true, own: Vec::new() }, pair)
     }
 
     /// A certificate for names, valid until `not_after` (year).
