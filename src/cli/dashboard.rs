@@ -83,7 +83,7 @@ pub(super) fn run(cli: &Cli) -> Result<Exit> {
     let looks = looks(&settings)?;
     let recorder = record::wanted(cli).map(|file| record::create(&file, None)).transpose()?;
     let runtime = runtime()?;
-    let aside = Aside { way: fleet::way(cli), ..Aside::with(Tee::new(recorder)) };
+    let aside = Aside { way: fleet::way(cli, &settings), ..Aside::with(Tee::new(recorder)) };
     let exit = runtime.block_on(async {
         let mut terminal = Terminal::take()?;
         match Box::pin(show(&mut terminal, &settings, opening, access, looks, aside)).await? {
@@ -190,7 +190,7 @@ pub(super) async fn show(
         guard.release();
         // Who left while it ran wants to know how it ended.
         let end = operation.end.as_ref().map_or_else(String::new, |(end, _)| end.to_string());
-        println!("{}: {end}", operation.plan.title);
+        let _ = writeln!(std::io::stdout(), "{}: {end}", operation.plan.title);
     }
     // Whatever ended the loop, a terminal that is gone among it: a step that has begun is brought to its end.
     if this.runner.runs() {

@@ -49,7 +49,7 @@ impl<'a> Display<'a> {
 
     /// Something visible changed: a frame is due, at least [`FRAME`] after the last one.
     pub(super) fn changed(&mut self) {
-        self.due.get_or_insert(self.drawn + FRAME);
+        self.changed_at_leisure(FRAME);
     }
 
     /// When the next frame is due, if something changed.

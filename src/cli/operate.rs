@@ -270,15 +270,14 @@ async fn finish(
     };
     give_back(lock, &end).await;
     let untouched = !teller.began;
+    let signal = if let Ending::Signal(number) = ending { Some(number) } else { None };
     let (exit, result) = match &end {
         End::Done => (Exit::Done, report::Result::Done),
         End::Unknown(_) => (Exit::Unknown, report::Result::Unknown),
-        End::Cancelled(_) => (
-            if let Ending::Signal(number) = ending { Exit::Signal(number) } else { Exit::Failed },
-            report::Result::Stopped,
-        ),
-        // What had to hold before the first step did not: nothing was done.
-        End::Stopped(_) | End::Failed(_) if untouched => (Exit::Refused, report::Result::Refused),
+        End::Cancelled(_) if let Some(number) = signal => (Exit::Signal(number), report::Result::Stopped),
+        // What had to hold before the first step did not, or not in time: nothing was done.
+        _ if untouched => (Exit::Refused, report::Result::Refused),
+        End::Cancelled(_) => (Exit::Failed, report::Result::Stopped),
         End::Stopped(_) | End::Failed(_) => (Exit::Failed, report::Result::Failed),
     };
     let reason = if end == End::Done { String::new() } else { end.to_string() };

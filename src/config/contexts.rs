@@ -25,17 +25,11 @@ const COMMON: &[&str] = &["interval", "theme", "color", "ascii", "log_file", "ou
 /// What names one cluster: with it every context would be that one.
 const ONE_CLUSTER: &[&str] = &["endpoints", "discovery_srv"];
 
-/// Whether there are contexts that [`load_contexts`] can load, without looking at any of them.
+/// Whether flags and the environment name no cluster; what the file says of endpoints is the contexts' own.
 ///
 /// # Errors
-/// As that.
-pub fn has_contexts(inputs: &Inputs<'_>) -> Result<(), ConfigError> {
-    find(inputs)?;
-    names_none(inputs)
-}
-
-/// Whether flags and the environment name no cluster; what the file says of endpoints is the contexts' own.
-fn names_none(inputs: &Inputs<'_>) -> Result<(), ConfigError> {
+/// The flag or the variable that names one.
+pub fn names_none(inputs: &Inputs<'_>) -> Result<(), ConfigError> {
     let outside = Layers::new(inputs, None);
     let Some((_, origin)) = ONE_CLUSTER.iter().find_map(|name| outside.find(name)) else { return Ok(()) };
     Err(ConfigError::Contradiction(format!(

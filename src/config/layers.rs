@@ -398,6 +398,7 @@ impl<'a> Layers<'a> {
             proof_prefix: self.value("proof_prefix", "etcdtop/", text)?,
             output: self.optional("output", output)?,
             keys: self.file.as_ref().map(|f| f.keys.clone()).unwrap_or_default(),
+            has_contexts: self.file.as_ref().is_some_and(|f| !f.contexts.is_empty()),
             warnings,
             rows: Vec::new(),
         };

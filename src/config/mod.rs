@@ -14,7 +14,7 @@ mod layers;
 mod settings;
 mod values;
 
-pub use contexts::{Contexts, has_contexts, load_contexts};
+pub use contexts::{Contexts, load_contexts, names_none};
 pub use error::ConfigError;
 pub use file::{Rebinding, default_path};
 pub use host::{Found, Host};

@@ -213,6 +213,8 @@ pub struct Settings {
     pub proof_prefix: Sourced<String>,
     /// Rebound keys.
     pub keys: Vec<Rebinding>,
+    /// Whether the config file has contexts.
+    pub has_contexts: bool,
     /// What is not wrong but should be known: readable keys, unreadable certificates on the host.
     pub warnings: Vec<String>,
     /// Every setting as text, for `config show`.

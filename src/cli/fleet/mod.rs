@@ -18,7 +18,7 @@ use super::exit::Exit;
 use super::snapshot::SnapshotCommand;
 use super::{as_a_plugin, dashboard, logging, record};
 use crate::app::fleet::Way;
-use crate::config::{ConfigError, Settings, has_contexts, load_contexts};
+use crate::config::{Settings, load_contexts, names_none};
 use crate::etcd::access::MIN_KEEPALIVE;
 use crate::model::text::printable;
 
@@ -50,13 +50,12 @@ pub(super) fn gather(cli: &Cli) -> Result<Contexts> {
     Ok(Contexts { each: each.collect(), common: found.common, file: found.file })
 }
 
-/// Whether the fleet can be opened from the dashboard of a cluster.
-pub(super) fn way(cli: &Cli) -> Way {
-    match has_contexts(&inputs(cli)) {
-        Ok(()) => Way::There,
-        Err(ConfigError::Contradiction(_)) => Way::OneCluster,
-        Err(_) => Way::NoContexts,
+/// Whether the fleet can be opened from the dashboard of a cluster with these settings.
+pub(super) fn way(cli: &Cli, settings: &Settings) -> Way {
+    if !settings.has_contexts {
+        return Way::NoContexts;
     }
+    if names_none(&inputs(cli)).is_ok() { Way::There } else { Way::OneCluster }
 }
 
 /// What should be known about the settings, on standard error; what several contexts share, once.

@@ -4,6 +4,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use color_eyre::Result;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -163,9 +164,8 @@ impl Teller {
         haste
     }
 
-    /// An event as a document. A reader who is gone, or a full disk, is said once.
-    fn document(&mut self, what: EventKind<'_>) {
-        let printed = print_json(&EventJson { at: Timestamp::now(), what });
+    /// After a document was written. A reader who is gone, or a full disk, is said once.
+    fn written(&mut self, printed: Result<()>) {
         if let (Err(e), false) = (printed, self.mute) {
             self.mute = true;
             self.line(&format!("standard output cannot be written, the operation goes on: {e:#}"));
@@ -175,11 +175,11 @@ impl Teller {
     fn event(&mut self, event: OpEvent) {
         let now = Timestamp::now();
         self.operation.take(event.clone(), now);
-        if self.format == OutputFormat::Jsonl {
-            let operation = self.operation.clone();
-            if let Some(what) = EventKind::of(&event, &operation) {
-                self.document(what);
-            }
+        if self.format == OutputFormat::Jsonl
+            && let Some(what) = EventKind::of(&event, &self.operation)
+        {
+            let printed = print_json(&EventJson { at: now, what });
+            self.written(printed);
         }
         match event {
             OpEvent::Waiting { why, .. } => self.line(&format!("waits: {why}")),
@@ -207,7 +207,7 @@ impl Teller {
             && let Some(what) = EventKind::far(self.operation.progress)
         {
             self.told_progress = Some(Instant::now());
-            self.document(what);
+            self.written(print_json(&EventJson { at: Timestamp::now(), what }));
         }
     }
 
