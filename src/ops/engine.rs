@@ -20,7 +20,7 @@ use crate::model::ClusterView;
 mod turn;
 mod watching;
 
-use turn::{Sweep, Turn, before_its_turn, leader_last, needless, stalled};
+use turn::{Sweep, Turn, before_its_turn, hinges_on_in_use, leader_last, needless, stalled};
 use watching::wanted;
 
 /// How often a plan is put into another order before one step: more, and the cluster is not fit for it.
@@ -37,6 +37,8 @@ pub struct Engine<W, R, T> {
     progress: watch::Sender<Progress>,
     /// When the plan was begun, on the world's clock.
     began: Duration,
+    /// What the members told when the plan's compaction had ended.
+    compacted: Option<Arc<ClusterView>>,
 }
 
 enum Passed {
@@ -98,7 +100,7 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         stop: watch::Receiver<Option<Stop>>,
         progress: watch::Sender<Progress>,
     ) -> Self {
-        Self { world, record, tell, limits, stop, progress, began: Duration::ZERO }
+        Self { world, record, tell, limits, stop, progress, began: Duration::ZERO, compacted: None }
     }
 
     /// Carries the plan out. `by` is who confirmed it.
@@ -259,7 +261,7 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
             ready => ready,
         };
         if let Ready::Yes { view, .. } = &ready
-            && let Some(end) = needless(plan, step, view)
+            && let Some(end) = needless(plan, step, view, self.compacted.as_deref())
         {
             self.step_ended(plan, i, step, &end, &Figures::default()).await?;
             return Ok(Stepped::Ended(end, None));
@@ -371,10 +373,26 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
         if matches!(step.action, Action::Compact { .. }) {
             // The physical work takes its time on every member, and only metrics tell its end.
             let patience = Patience { limit: self.limits.call, looks: 1, how: Look::Closely };
-            return self.pass(plan, i, |_, view| gates::compacted(before, view), patience).await;
+            let passed = self.pass(plan, i, |_, view| gates::compacted(before, view), patience).await;
+            return match passed {
+                Passed::Yes(then) => self.told_in_use(plan, i, then).await,
+                passed => passed,
+            };
         }
         let patience = Patience { limit: self.limits.settle, looks, how: Look::Status };
         self.pass(plan, i, |cluster, view| gates::after(cluster, &step.action, view), patience).await
+    }
+
+    /// A rule may ask what is in use since the compaction that ended `then`: that is told when something is written.
+    async fn told_in_use(&mut self, plan: &Plan, i: usize, then: Arc<ClusterView>) -> Passed {
+        self.compacted = Some(Arc::clone(&then));
+        let gate = |_, view: &ClusterView| gates::in_use_told(&then, view, |m| hinges_on_in_use(plan, m));
+        let patience = Patience { limit: self.limits.settle, looks: 1, how: Look::Closely };
+        match self.pass(plan, i, gate, patience).await {
+            // Nothing is written: what the rule says then says so.
+            Passed::No(_) => Passed::Yes(then),
+            passed => passed,
+        }
     }
 
     /// A step that is left out.

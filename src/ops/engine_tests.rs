@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::metrics::Histogram;
 use crate::model::{Alarm, AlarmKind};
 use crate::ops::plan::{Request, Roll};
 use crate::ops::rule::Rule;
@@ -239,6 +240,44 @@ fn a_rule_is_asked_at_each_turn() {
     assert_eq!((end, truth.calls), (End::Done, vec![2, 0]));
     let needless = |e: &&OpEvent| matches!(e, OpEvent::StepEnded { end: StepEnd::Needless(why), .. } if why.contains("is false"));
     assert_eq!(events.iter().filter(needless).count(), 1, "{events:?}");
+}
+
+/// In use is an old figure until something is written after a compaction: it is waited for where the rule hinges on it.
+#[test]
+fn a_rule_waits_for_what_is_in_use_after_a_compaction() {
+    let run = |rule: &str| {
+        let rule = Some(Rule::parse(rule).unwrap());
+        let request = Request::Defragment(Roll { rule, compact: Some(10), ..Roll::default() });
+        let mut view = healthy(3);
+        for m in &mut view.members {
+            m.metrics_mut().backend_commit = Some(Histogram { buckets: vec![(f64::INFINITY, 7)], sum: 1.0 });
+        }
+        carry_out_under(&Terms::default(), None, &request, view, Vec::new())
+    };
+    let waited = |events: &[OpEvent]| {
+        events
+            .iter()
+            .any(|e| matches!(e, OpEvent::Waiting { why, .. } if why.contains("still counts as in use")))
+    };
+    let said = |events: &[OpEvent]| {
+        let needless = events.iter().filter_map(|e| match e {
+            OpEvent::StepEnded { end: StepEnd::Needless(why), .. } => {
+                Some(why.contains("nothing was written since"))
+            }
+            _ => None,
+        });
+        needless.collect::<Vec<_>>()
+    };
+    // Nothing is written in this simulation: the figure stays old, and that is said.
+    let (end, truth, events) = run("dbSizeFree > 400*1024*1024");
+    assert_eq!((end, truth.calls.len(), waited(&events)), (End::Done, 1, true), "{events:?}");
+    assert_eq!(said(&events), [true; 2]);
+    // Whatever is in use, it is false, or true.
+    let (end, truth, events) = run("dbSize > 900*1024*1024*1024");
+    assert_eq!((end, truth.calls.len(), waited(&events)), (End::Done, 0, false), "{events:?}");
+    assert_eq!(said(&events), [false; 3]);
+    let (end, truth, events) = run("dbSizeFree > 0");
+    assert_eq!((end, truth.calls.len(), waited(&events)), (End::Done, 3, false), "{events:?}");
 }
 
 /// What must not be waited for any more ends as unknown, and the journal says so.

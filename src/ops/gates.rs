@@ -193,6 +193,34 @@ pub fn compacted(before: &ClusterView, now: &ClusterView) -> Gate {
     Go
 }
 
+/// Commits until a member's in use no longer counts what a compaction freed: that of the deletions, and two more. bbolt keeps
+/// pages pending while a reader of an older transaction is left; etcd replaces its own in each commit, and takes the figure
+/// from the statistics of the one before (`batchTxBuffered.unsafeCommit` and `backend.begin`). It commits ten times a second
+/// while something is written, and else never.
+const COMMITS_TO_TELL: u64 = 3;
+
+/// Whether a member's in use is of after the compaction that had ended by `then`. Where no `/metrics` count commits it is
+/// taken for that.
+#[must_use]
+pub fn tells_in_use(then: &MemberView, now: &MemberView) -> bool {
+    let Some((then, now)) = then.metrics.as_ref().zip(now.metrics.as_ref()) else { return true };
+    let commits = then.backend_commit.as_ref().zip(now.backend_commit.as_ref());
+    // A process that is new has read its free pages from the file.
+    then.started_at != now.started_at
+        || commits.is_none_or(|(then, now)| now.count().saturating_sub(then.count()) >= COMMITS_TO_TELL)
+}
+
+/// Whether in use is of after the compaction that had ended by `then` on each voter where something `hinges` on it: see
+/// [`tells_in_use`].
+#[must_use]
+pub fn in_use_told(then: &ClusterView, now: &ClusterView, hinges: impl Fn(&MemberView) -> bool) -> Gate {
+    let mut voters = now.members.iter().filter(|m| m.is_voter() && m.state.answers());
+    let old = |m: &MemberView| m.id.and_then(|id| then.member(id)).is_some_and(|then| !tells_in_use(then, m));
+    voters
+        .find(|m| old(m) && hinges(m))
+        .map_or(Go, |m| Wait(format!("what was compacted still counts as in use on {}", m.label())))
+}
+
 /// What must hold after a step before the next one may begin.
 #[must_use]
 pub fn after(cluster: ClusterId, action: &Action, view: &ClusterView) -> Gate {
@@ -220,6 +248,7 @@ pub fn after(cluster: ClusterId, action: &Action, view: &ClusterView) -> Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::metrics::Histogram;
     use crate::model::{Alarm, Bytes, Revision};
     use crate::ops::plan::Verify;
     use crate::testing::{healthy, with_state};
@@ -283,6 +312,32 @@ mod tests {
         assert_eq!(gate(1_284_000), Go);
         assert!(matches!(gate(1_285_024), Stop(s) if s.contains("future")));
         assert_eq!(gate(1_280_000), Go, "somebody else was faster: there is nothing left to do");
+    }
+
+    #[test]
+    fn in_use_is_told_three_commits_after_a_compaction() {
+        let with = |commits: [u64; 3]| {
+            let mut view = healthy(3);
+            for (m, n) in view.members.iter_mut().zip(commits) {
+                let counted = Histogram { buckets: vec![(0.1, n), (f64::INFINITY, n)], sum: 1.0 };
+                m.metrics_mut().backend_commit = Some(counted);
+            }
+            view
+        };
+        let then = with([10, 20, 30]);
+        let told = |now: &ClusterView| in_use_told(&then, now, |_| true);
+        assert_eq!(told(&with([13, 23, 33])), Go);
+        let mut now = with([13, 22, 33]);
+        assert!(matches!(told(&now), Wait(why) if why.ends_with("in use on m2")));
+        assert_eq!(in_use_told(&then, &now, |m| m.label() != "m2"), Go, "nobody asks for it there");
+        // It was started anew.
+        now.members[1].metrics_mut().started_at = Some(jiff::Timestamp::UNIX_EPOCH);
+        assert_eq!(told(&now), Go);
+        let mut silent = with([13, 22, 33]);
+        silent.members[1].metrics = None;
+        assert_eq!(told(&silent), Go, "nothing can be waited for");
+        let hung = with_state(with([13, 22, 33]), 1, MemberState::Hung, "accepts TCP");
+        assert_eq!(told(&hung), Go, "that is another gate's matter");
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::super::event::OpEvent;
+use super::super::gates;
 use super::super::journal::{End, StepEnd};
-use super::super::plan::{Action, AfterFailure, Plan, Request, Step};
+use super::super::plan::{Action, AfterFailure, Plan, Request, Roll, Step};
 use super::super::rule::Answer;
 use super::super::seam::{Record, World};
 use super::Engine;
 use crate::model::units::lasting;
-use crate::model::{ClusterView, MemberId};
+use crate::model::{Bytes, ClusterView, MemberId, MemberView};
 
 /// How a sweep over the members stands.
 #[derive(Debug, Default)]
@@ -115,11 +116,35 @@ pub(super) fn stalled(plan: &Plan, step: &Step, took: Duration) -> Option<String
     })
 }
 
-/// How a member's turn ends without a call, if a rule says so now, or cannot be asked.
-pub(super) fn needless(plan: &Plan, step: &Step, view: &ClusterView) -> Option<StepEnd> {
+/// Whether the plan's rule may say something else of a member when less of its file is in use.
+pub(super) fn hinges_on_in_use(plan: &Plan, m: &MemberView) -> bool {
+    let Request::Defragment(Roll { rule: Some(rule), quota, .. }) = &plan.request else { return false };
+    let mut less = m.clone();
+    if let Some(status) = &mut less.status {
+        status.db_size_in_use = Some(Bytes(0));
+    }
+    let holds = |m| matches!(rule.of(m, *quota), Answer::True);
+    holds(m) != holds(&less)
+}
+
+/// How a member's turn ends without a call, if a rule says so now, or cannot be asked. `compacted` is the end of a compaction
+/// before it.
+pub(super) fn needless(
+    plan: &Plan,
+    step: &Step,
+    view: &ClusterView,
+    compacted: Option<&ClusterView>,
+) -> Option<StepEnd> {
     let Request::Defragment(roll) = &plan.request else { return None };
-    match roll.rule.as_ref()?.of(view.member(defragments(step)?)?, roll.quota) {
+    let id = defragments(step)?;
+    let m = view.member(id)?;
+    let old = compacted.and_then(|then| then.member(id)).is_some_and(|then| !gates::tells_in_use(then, m))
+        && hinges_on_in_use(plan, m);
+    match roll.rule.as_ref()?.of(m, roll.quota) {
         Answer::True => None,
+        Answer::False(why) if old => Some(StepEnd::Needless(format!(
+            "{why}, what was compacted among it: nothing was written since, and etcd counts it anew when something is"
+        ))),
         Answer::False(why) => Some(StepEnd::Needless(why)),
         Answer::Unknown(why) => Some(StepEnd::Skipped(format!("not done: {why}"))),
     }
