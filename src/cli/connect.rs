@@ -1,13 +1,14 @@
 //! From the command line to a running poll: settings, password, discovery, certificates.
 
 use std::borrow::Cow;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use color_eyre::Result;
 use color_eyre::eyre::eyre;
 
 use super::args::Cli;
+use super::voice;
 use crate::config::{Host, Inputs, Origin, OutputFormat, Settings, Sourced, load};
 use crate::etcd::{Access, Credentials, Dialer, TlsFiles, access::MIN_KEEPALIVE, discovery::discover};
 use crate::model::Endpoint;
@@ -148,16 +149,12 @@ pub(super) fn run_to_end<T>(calls: impl Future<Output = Result<T>>) -> Result<T>
 
 /// Writes to standard output; a reader that went away (`| head`) is no error.
 pub(super) fn print(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
-    }
+    Ok(voice::out(text)?)
 }
 
 /// What `tell!` writes.
 pub(super) fn tell(text: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    voice::err(&format!("{text}\n"));
 }
 
 /// What is shown as JSON. Text of a cluster stands in it as it is, but what could move a terminal's cursor or reorder

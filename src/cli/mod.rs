@@ -40,6 +40,7 @@ mod snapshot;
 mod status;
 mod summary;
 mod table;
+mod voice;
 
 pub use args::{Cli, Command};
 pub use exit::Exit;
@@ -52,10 +53,11 @@ use color_eyre::Result;
 /// What kept it from running, for people to read.
 pub fn run(cli: &Cli) -> Result<Exit> {
     record::only_with_a_screen(cli)?;
+    let ended = if cli.global.all_contexts { fleet::run(cli) } else { of_one_cluster(cli) };
+    voice::end();
     if cli.global.all_contexts {
-        return fleet::run(cli);
+        return ended;
     }
-    let ended = of_one_cluster(cli);
     if let (Err(_), Some(file)) = (&ended, cli.command.as_ref().and_then(Command::metrics_file)) {
         operate::metrics::could_not_begin(file);
     }

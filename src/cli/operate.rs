@@ -20,6 +20,7 @@ use self::teller::{Ending, Teller};
 use super::connect::{output, print, print_json, warn};
 use super::exit::Exit;
 use super::launch::{Running, launch};
+use super::voice;
 use crate::config::{OutputFormat, Settings};
 use crate::etcd::Dialer;
 use crate::model::units::lasting;
@@ -204,6 +205,7 @@ pub(super) async fn carry_out(
 ) -> Result<Outcome> {
     let mut outcome = Outcome::new(order.command, settings);
     let until = order.bounds.timeout.map(|all| (outcome.began + all, all));
+    voice::begin(until.map(|(at, _)| at));
     let prepared = Box::pin(prepare::prepare(settings, order, request, &mut outcome));
     let ready = match until {
         None => prepared.await?,
@@ -271,6 +273,7 @@ async fn finish(
     give_back(lock, &end).await;
     let untouched = !teller.began;
     let signal = if let Ending::Signal(number) = ending { Some(number) } else { None };
+    voice::listens(signals, signal.is_some());
     let (exit, result) = match &end {
         End::Done => (Exit::Done, report::Result::Done),
         End::Unknown(_) => (Exit::Unknown, report::Result::Unknown),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::cli::json;
 use crate::mixin::prometheus_reads;
 use crate::support::cluster::TestCluster;
-use crate::support::job::{Gone, Job};
+use crate::support::job::Job;
 use crate::support::operate::fill;
 use crate::support::process::send;
 use crate::support::proxy::{Fault, Proxy};
@@ -83,23 +83,6 @@ async fn on_a_healthy_cluster_everything_ends_with_0() {
     assert_eq!(json(&alarms)["alarms"], Value::Array(Vec::new()));
     let confirmed: Vec<_> = job.journal().into_iter().filter(|e| e["event"] == "confirmed").collect();
     assert_eq!(confirmed.len(), 4, "each is in the journal");
-}
-
-/// Nobody reads what it says, and the disk that it is written to is full: it does what it was told all the same, and says by
-/// its exit code that it has.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_reads_ends_no_operation_half_way() {
-    let cluster = TestCluster::of("3.6").await;
-    fill(&cluster, 4, 12, 100);
-    let job = Job::on(cluster.endpoints_text());
-    for format in ["table", "json", "jsonl"] {
-        for gone in [Gone::FullDisk, Gone::Closed] {
-            let (code, journal) = job.unheard(&["defrag", "--yes", "-o", format], gone).await;
-            assert_eq!((code, journal), (0, "\"done\"".to_owned()), "{format}, {gone:?}");
-        }
-    }
-    let (code, _) = job.unheard(&["snapshot", "save"], Gone::FullDisk).await;
-    assert_eq!(code, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,3 +30,4 @@ mod shelf;
 mod shipped;
 mod snapshot;
 mod support;
+mod unread;

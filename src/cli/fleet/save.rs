@@ -20,6 +20,7 @@ use crate::cli::connect::{access_unasked, output, print, print_json, run_to_end}
 use crate::cli::exit::Exit;
 use crate::cli::operate::args::BoundArgs;
 use crate::cli::table::table;
+use crate::cli::voice;
 use crate::config::OutputFormat;
 use crate::model::text::printable;
 use crate::model::units::grouped;
@@ -188,6 +189,7 @@ async fn save_all(
 ) -> Result<Vec<Saved>> {
     let program = std::env::current_exe()?;
     let mut signals = Signals::listen()?;
+    voice::begin(None);
     let running = Running::default();
     let saving = contexts
         .each
@@ -204,7 +206,7 @@ async fn save_all(
                     }
                     saved.push(one);
                 }
-                None => return Ok(saved),
+                None => break,
             },
             signal = signals.next() => match signal {
                 Signal::End(number) => running.end(number),
@@ -214,6 +216,8 @@ async fn save_all(
             },
         }
     }
+    voice::listens(signals, running.ended_by.get().is_some());
+    Ok(saved)
 }
 
 async fn save(

@@ -1,6 +1,6 @@
 //! A plan for people, and whether they agree to it.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
@@ -10,6 +10,7 @@ use super::Outcome;
 use super::args::ChangeArgs;
 use super::report::StepJson;
 use crate::cli::table::table;
+use crate::cli::voice;
 use crate::model::units::{age, bytes, latency};
 use crate::model::{AlarmKind, Bytes};
 use crate::ops::plan::{Action, Plan, Verdict};
@@ -56,12 +57,11 @@ pub(super) async fn given(plan: &Plan, consent: Consent<'_>, asked: &mut bool) -
     }
     let needs = plan.typed_name().map(str::to_owned);
     *asked = true;
-    eprint!("{}", text(plan));
-    match &needs {
-        Some(name) => eprint!("type {name} to do it, anything else does nothing: "),
-        None => eprint!("do it? [y/N] "),
-    }
-    let _ = std::io::stderr().flush();
+    let asks = match &needs {
+        Some(name) => format!("type {name} to do it, anything else does nothing: "),
+        None => "do it? [y/N] ".into(),
+    };
+    voice::err(&format!("{}{asks}", text(plan)));
     let answer = spawn_blocking(|| {
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).map(|_| line)

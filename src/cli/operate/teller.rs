@@ -1,17 +1,18 @@
 //! Tells what happens while a plan is carried out: a bar that is rewritten on a terminal, a line an event elsewhere, and a
 //! document an event on standard output where that was asked for. And hears what wants it to end.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
-use color_eyre::Result;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use unicode_width::UnicodeWidthChar;
 
+use super::printed;
 use super::report::{EventJson, EventKind};
 use crate::cli::connect::print_json;
+use crate::cli::voice;
 use crate::config::{HangUp, OutputFormat};
 use crate::model::units::{age, lasting};
 use crate::ops::journal;
@@ -54,8 +55,6 @@ pub(super) struct Teller {
     on_terminal: bool,
     shown: bool,
     told_progress: Option<Instant>,
-    /// Standard output is gone, and that was said.
-    mute: bool,
 }
 
 impl Teller {
@@ -78,7 +77,6 @@ impl Teller {
             on_terminal,
             shown: false,
             told_progress: None,
-            mute: false,
         }
     }
 
@@ -164,22 +162,13 @@ impl Teller {
         haste
     }
 
-    /// After a document was written. A reader who is gone, or a full disk, is said once.
-    fn written(&mut self, printed: Result<()>) {
-        if let (Err(e), false) = (printed, self.mute) {
-            self.mute = true;
-            self.line(&format!("standard output cannot be written, the operation goes on: {e:#}"));
-        }
-    }
-
     fn event(&mut self, event: OpEvent) {
         let now = Timestamp::now();
         self.operation.take(event.clone(), now);
         if self.format == OutputFormat::Jsonl
             && let Some(what) = EventKind::of(&event, &self.operation)
         {
-            let printed = print_json(&EventJson { at: now, what });
-            self.written(printed);
+            printed(print_json(&EventJson { at: now, what }));
         }
         match event {
             OpEvent::Waiting { why, .. } => self.line(&format!("waits: {why}")),
@@ -207,7 +196,7 @@ impl Teller {
             && let Some(what) = EventKind::far(self.operation.progress)
         {
             self.told_progress = Some(Instant::now());
-            self.written(print_json(&EventJson { at: Timestamp::now(), what }));
+            printed(print_json(&EventJson { at: Timestamp::now(), what }));
         }
     }
 
@@ -219,13 +208,14 @@ impl Teller {
 
     fn clear(&mut self) {
         if std::mem::take(&mut self.shown) {
-            write("\r\x1b[K");
+            voice::err("\r\x1b[K");
         }
     }
 
     /// The bar, in the place of the one before.
     fn draw(&mut self) {
-        if !self.on_terminal || !self.operation.runs() {
+        // Who does not look now wants the last of them later, and not all.
+        if !self.on_terminal || !self.operation.runs() || !voice::is_heard() {
             return;
         }
         let width =
@@ -233,15 +223,9 @@ impl Teller {
         let bar = bar(&self.operation, Timestamp::now(), self.ascii);
         // A line that is full wraps, and is not where it was any more.
         let text = cut(&bar, width.saturating_sub(1));
-        write(&format!("\r{text}\x1b[K"));
+        voice::err(&format!("\r{text}\x1b[K"));
         self.shown = true;
     }
-}
-
-/// What is gone for good ends no operation half-way.
-fn write(text: &str) {
-    let mut err = std::io::stderr().lock();
-    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
 /// What was wanted sooner is not taken back by what may wait.

@@ -21,6 +21,14 @@ pub enum Gone {
     Closed,
 }
 
+/// One whose both streams are a full pipe that nobody reads yet.
+pub struct Unread {
+    pub child: Child,
+    pub reader: std::io::PipeReader,
+    /// What of it was not said by the child.
+    pub filled: usize,
+}
+
 /// A host on which etcdtop runs.
 pub struct Job {
     folder: TempDir,
@@ -101,6 +109,26 @@ impl Job {
         let code = child.wait().await.unwrap().code().unwrap_or(-1);
         assert!(self.journal().len() > before, "nothing was journaled");
         (code, self.last_end())
+    }
+
+    /// Begins to run, and nobody reads what it says.
+    pub fn unread(&self, args: &[&str]) -> Unread {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let blocks = rustix::fs::fcntl_getfl(&writer).unwrap();
+        rustix::fs::fcntl_setfl(&writer, blocks | rustix::fs::OFlags::NONBLOCK).unwrap();
+        let mut filled = 0;
+        while let Ok(more) = std::io::Write::write(&mut writer, &[b' '; 1024]) {
+            filled += more;
+        }
+        rustix::fs::fcntl_setfl(&writer, blocks).unwrap();
+        let mut command = self.command(args);
+        let child = command.stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
+        Unread { child, reader, filled }
+    }
+
+    /// How many operations have ended, by the journal.
+    pub fn ended(&self) -> usize {
+        self.journal().iter().filter(|e| e["event"] == "ended").count()
     }
 
     /// Begins to run, its events a line each.
