@@ -4,8 +4,9 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -277,6 +278,72 @@ fn lab(folder: &Path) -> Result<()> {
     s.quit()
 }
 
+/// A cluster of etcd without a dashboard of its own.
+struct Lab {
+    child: std::process::Child,
+    endpoints: String,
+}
+
+impl Lab {
+    fn start(args: &[&str]) -> Result<Self> {
+        let mut child = std::process::Command::new(program()?)
+            .args(["lab", "--no-dashboard"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut endpoints = String::new();
+        BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut endpoints)?;
+        Ok(Self { child, endpoints: endpoints.trim().replace(',', "\", \"") })
+    }
+
+    fn pid(&self) -> Result<i32> {
+        Ok(i32::try_from(self.child.id())?)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        use rustix::process::Signal;
+        for member in members_of(self.child.id()) {
+            let _ = signal(member, Signal::CONT);
+        }
+        let _ = self.pid().and_then(|pid| signal(pid, Signal::TERM));
+        let _ = self.child.wait();
+    }
+}
+
+/// Contexts in every condition: full, with a member that hangs, healthy ones of several versions, and one that is not there.
+fn fleet(folder: &Path) -> Result<()> {
+    use rustix::process::Signal;
+    let labs = [
+        ("payments", Lab::start(&["--members", "3", "--load", "kubernetes", "--quota", "2MiB"])?),
+        ("prod-eu1", Lab::start(&["--members", "3", "--load", "kubernetes"])?),
+        ("prod-us1", Lab::start(&["--members", "5", "--etcd-version", "3.6"])?),
+        ("staging", Lab::start(&["--members", "3", "--etcd-version", "3.5"])?),
+        ("ci", Lab::start(&["--members", "1"])?),
+    ];
+    let mut config = String::from("version = 1\n[contexts.dr-site]\nendpoints = [\"http://127.0.0.1:1\"]\n");
+    for (name, lab) in &labs {
+        let _ = write!(config, "[contexts.{name}]\nendpoints = [\"{}\"]\n", lab.endpoints);
+    }
+    // Its path is on the screen.
+    let scratch = tempfile::Builder::new().prefix("fleet").rand_bytes(0).tempdir()?;
+    let file = scratch.path().join("config.toml");
+    std::fs::write(&file, config)?;
+    let member = *members_of(labs[1].1.child.id()).get(2).ok_or("no member's process")?;
+    let file = file.to_str().ok_or("the file's name is no text")?;
+    let mut s = Session::start(120, 40, &["--all-contexts", "--config", file])?;
+    s.wait("READ-ONLY (NOSPACE)", 600)?;
+    signal(member, Signal::STOP)?;
+    s.wait("hung", 20)?;
+    think(5);
+    s.shoot(folder, "fleet-120x40")?;
+    s.keys("q")?;
+    s.child.wait()?;
+    Ok(())
+}
+
 fn main() -> Result<()> {
     use rustix::process::Signal;
     let first = std::env::args().nth(1).unwrap_or_else(|| "screenshots".into());
@@ -284,8 +351,10 @@ fn main() -> Result<()> {
         return incident(&std::env::args().nth(2).ok_or("which file?")?);
     }
     let folder = PathBuf::from(first);
-    if std::env::args().nth(2).is_some_and(|only| only == "lab") {
-        return lab(&folder);
+    match std::env::args().nth(2).as_deref() {
+        Some("lab") => return lab(&folder),
+        Some("fleet") => return fleet(&folder),
+        _ => {}
     }
     std::fs::create_dir_all(&folder)?;
 
@@ -339,5 +408,6 @@ fn main() -> Result<()> {
     s.wait("puts fail", 10)?;
     s.shoot(&folder, "nospace-80x24")?;
     s.quit()?;
-    lab(&folder)
+    lab(&folder)?;
+    fleet(&folder)
 }
