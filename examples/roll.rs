@@ -241,6 +241,7 @@ async fn main() -> Result<()> {
         interval: Duration::from_secs(1),
         metrics_every: Some(Duration::from_secs(5)),
         patience: PATIENCE,
+        known: Vec::new(),
     };
     let poll = Poll::start(options);
     if std::env::args().any(|a| a == "--overhead") {

@@ -35,6 +35,7 @@ async fn watch(version: &str, load: LoadKind, minutes: f64) -> Result<Seen, Stri
         interval: Duration::from_secs(1),
         metrics_every: Some(Duration::from_secs(5)),
         patience: PATIENCE,
+        known: Vec::new(),
     });
     poll.settled(Duration::from_secs(10)).await;
     let (mut history, mut damper, mut seen) = (History::default(), Damper::default(), Seen::default());

@@ -135,6 +135,7 @@ pub(super) async fn poll_options(access: Access, settings: &Settings) -> Result<
         interval: settings.interval.value,
         metrics_every: settings.metrics_interval.value,
         patience: patience(settings),
+        known: Vec::new(),
     })
 }
 

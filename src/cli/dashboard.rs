@@ -116,6 +116,7 @@ pub(super) fn target(settings: &Settings, access: crate::etcd::Access) -> Result
             interval: settings.interval.value,
             metrics_every: settings.metrics_interval.value,
             patience: patience(settings),
+            known: Vec::new(),
         })
     };
     Ok((opening, shown))

@@ -158,6 +158,7 @@ pub(super) fn run(cli: &Cli, args: &LabArgs) -> Result<Exit> {
             interval: settings.interval.value,
             metrics_every: settings.metrics_interval.value,
             patience: poll::PATIENCE,
+            known: Vec::new(),
         };
         let access = crate::app::state::Access {
             name: "lab".into(),

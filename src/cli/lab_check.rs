@@ -180,6 +180,7 @@ impl Player {
             interval: INTERVAL,
             metrics_every: Some(Duration::from_secs(1)),
             patience: poll::PATIENCE,
+            known: Vec::new(),
         });
         session.follow(poll.views());
         let coach = session.coach();

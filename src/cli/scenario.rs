@@ -108,6 +108,7 @@ fn open(runtime: &tokio::runtime::Runtime, settings: &Settings, session: &Sessio
         // Goals are checked by what is seen: settings that are made for a cluster elsewhere must not hide it.
         metrics_every: Some(settings.metrics_interval.value.unwrap_or(METRICS).min(METRICS)),
         patience: poll::PATIENCE,
+        known: Vec::new(),
     };
     let access = Access {
         name: "lab".into(),

@@ -17,7 +17,7 @@ use super::permit::Permit;
 use super::stream::{Dialer, LastFault, Protocol, Stream};
 use crate::model::member::PeerCertificate;
 use crate::model::{
-    Bytes, ClusterId, Endpoint, ForeignText, MemberId, MemberStatus, RaftIndex, Revision, Term,
+    Bytes, ClusterId, Endpoint, ForeignText, MemberId, MemberStatus, MemberView, RaftIndex, Revision, Term,
 };
 
 /// One entry of the member list.
@@ -36,6 +36,14 @@ pub struct ListedMember {
 }
 
 impl ListedMember {
+    /// As it stands in a view, if that has it from a member list.
+    #[must_use]
+    pub fn of(m: &MemberView) -> Option<Self> {
+        let id = m.id.filter(|_| m.listed)?;
+        let (peer_urls, client_urls) = (m.peer_urls.clone(), m.client_urls.clone());
+        Some(Self { id, name: m.name.clone(), peer_urls, client_urls, learner: m.learner })
+    }
+
     /// Whether it was added but never started.
     #[must_use]
     pub fn unstarted(&self) -> bool {

@@ -37,6 +37,8 @@ pub struct Merger {
     started: BTreeSet<SourceId>,
     /// Since when members name different leaders.
     leaders_differ_since: Option<Timestamp>,
+    /// What was known before any member told its list.
+    known: Vec<ListedMember>,
     /// Advertised urls without TLS are not used: what was typed is reached over TLS.
     only_tls: bool,
 }
@@ -50,6 +52,7 @@ impl Merger {
             next: 0,
             started: BTreeSet::new(),
             leaders_differ_since: None,
+            known: Vec::new(),
             only_tls: false,
         };
         for endpoint in endpoints {
@@ -64,6 +67,13 @@ impl Merger {
     #[must_use]
     pub const fn only_tls(mut self, only_tls: bool) -> Self {
         self.only_tls = only_tls;
+        self
+    }
+
+    /// Starts from this list, until a member tells its own.
+    #[must_use]
+    pub fn knowing(mut self, known: Vec<ListedMember>) -> Self {
+        self.known = known;
         self
     }
 
@@ -198,12 +208,13 @@ impl Merger {
     }
 
     /// The list that was told by the member that had applied most when it told it, of those that answer and have a
-    /// leader if there are any; of equals the latest.
+    /// leader if there are any; of equals the latest. Before anybody told one: what was known.
     fn list(&self) -> Option<&[ListedMember]> {
         let ours = self.sources.values().filter(|s| self.in_cluster(s));
         ours.filter_map(|s| Some((s, s.list.as_ref()?)))
             .max_by_key(|(s, list)| (s.state.serves(), s.state.answers(), list.applied, list.at))
             .map(|(_, list)| list.members.as_slice())
+            .or_else(|| Some(self.known.as_slice()).filter(|known| !known.is_empty()))
     }
 
     /// The sources that rows are made from; the others are second ways to the same member.

@@ -114,6 +114,24 @@ fn one_typed_endpoint_finds_the_other_members() {
 }
 
 #[test]
+fn members_that_were_known_are_looked_for_until_one_tells_its_list() {
+    let typed = [endpoint("http://10.0.0.1:2379")];
+    let mut w = World(Merger::new(&typed).knowing(three()), 0);
+    let _ = w.0.adopt_wanted();
+    // The one that was typed hangs; the others tell what is so.
+    w.say("http://10.0.0.1:2379", Body::Failed(Fault::ConnectTimeout { after: Duration::from_secs(2) }));
+    w.answers("http://10.0.0.2:2379", status(2, 2)).answers("http://10.0.0.3:2379", status(3, 2));
+    let view = w.view();
+    assert_eq!(view.members.iter().map(|m| m.name.raw()).collect::<Vec<_>>(), ["m1", "m2", "m3"]);
+    assert_eq!(judge(&view, &[]).kind, VerdictKind::Degraded);
+    // A list that is told counts alone.
+    w.lists("http://10.0.0.2:2379", three()[1..].to_vec());
+    let view = w.view();
+    let listed = view.members.iter().filter(|m| m.listed).map(|m| m.name.raw());
+    assert_eq!(listed.collect::<Vec<_>>(), ["m2", "m3"]);
+}
+
+#[test]
 fn a_tunnel_keeps_what_was_typed() {
     // The advertised urls lead nowhere from here; each member is reached through a local port.
     let mut w = World::typed(&["localhost:1", "localhost:2", "localhost:3"]);

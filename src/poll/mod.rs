@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::etcd::{Connection, Dialer};
+use crate::etcd::{Connection, Dialer, ListedMember};
 use crate::model::{ClusterView, Endpoint};
 use merge::{Merger, SourceId};
 use source::{Calls, Pace, Report, SourceTask};
@@ -43,6 +43,8 @@ pub struct Options {
     pub metrics_every: Option<Duration>,
     /// How long [`Poll::settled`] waits for a member that accepts TCP and does not answer.
     pub patience: Duration,
+    /// Members that somebody else has learned of: until a member tells its own list they are looked for, too.
+    pub known: Vec<ListedMember>,
 }
 
 /// Longer than any member that is of use takes to answer, shorter than people wait.
@@ -131,7 +133,9 @@ impl Poll {
     #[must_use]
     pub fn start(options: Options) -> Self {
         let all_tls = options.endpoints.iter().all(|e| options.dialer.uses_tls(e));
-        let merger = Merger::new(&options.endpoints).only_tls(all_tls && !options.endpoints.is_empty());
+        let merger = Merger::new(&options.endpoints)
+            .only_tls(all_tls && !options.endpoints.is_empty())
+            .knowing(options.known.clone());
         let (views_tx, views) = watch::channel(Arc::new(merger.view(Timestamp::now())));
         let (settled_tx, settled) = watch::channel(false);
         let (commands, commands_rx) = mpsc::unbounded_channel();

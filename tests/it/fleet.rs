@@ -365,6 +365,27 @@ async fn a_cluster_that_becomes_well_moves_down_and_the_mark_stays() {
     assert!(p.is_restored());
 }
 
+/// The only endpoint that was typed hangs: the fleet has learned of the others, and so its dashboard knows them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dashboard_knows_the_members_that_the_fleet_knows() {
+    let fleet = Fleet::start("").await;
+    let file = fleet.dir.path().join("one.toml").display().to_string();
+    let endpoint = fleet.big.members()[0].client.raw();
+    std::fs::write(&file, format!("[contexts.one]\nendpoints = [\"{endpoint}\"]\n")).unwrap();
+    let mut p = Pty::etcdtop(80, 24, &["--all-contexts", "--config", &file]);
+    p.wait_until("its three members", |s| s.contains("1 healthy") && s.contains("3/3"));
+    fleet.big.stop(0).unwrap();
+    p.wait_until("the fleet's word", |s| s.contains("1 degraded") && s.contains("m1 hung"));
+    p.keys("\r");
+    p.wait_until("the same of its dashboard", |s| {
+        s.contains("etcdtop one") && s.contains("DEGRADED") && s.contains("m1 hung") && s.contains("2/3")
+    });
+    fleet.big.cont(0).unwrap();
+    p.wait_until("all is well", |s| s.contains("HEALTHY") && s.contains("3/3"));
+    p.keys("q");
+    assert!(p.exit().success() && p.is_restored(), "{}", p.screen());
+}
+
 #[test]
 fn from_one_cluster_to_the_fleet_or_the_reason_why_not() {
     let dir = tempfile::tempdir().unwrap();

@@ -95,6 +95,7 @@ async fn told(access: Access, address: &str) -> Result<etcdtop::model::MetricsSa
         interval: Duration::from_millis(250),
         metrics_every: Some(Duration::from_secs(1)),
         patience: Duration::from_secs(2),
+        known: Vec::new(),
     });
     let mut views = poll.views();
     let known = |v: &std::sync::Arc<etcdtop::model::ClusterView>| {

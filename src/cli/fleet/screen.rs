@@ -15,11 +15,12 @@ use crate::app::state::{Access, Screen};
 use crate::app::update::next_deadline;
 use crate::app::{Effect, Keymap, Msg, State, update};
 use crate::cli::connect::access_unasked;
-use crate::cli::dashboard::{Aside, Left, looks, show as show_cluster, target};
+use crate::cli::dashboard::{Aside, Left, Opening, looks, show as show_cluster, target};
 use crate::cli::display::{Display, Terminal, drain};
 use crate::cli::exit::Exit;
 use crate::cli::record::Tee;
 use crate::config::Settings;
+use crate::etcd::ListedMember;
 use crate::model::fleet::{Row, Told};
 use crate::model::text::printable;
 use crate::model::{ClusterView, verdict};
@@ -59,7 +60,8 @@ pub(in crate::cli) async fn show(contexts: Contexts, terminal: &mut Terminal) ->
         let found = contexts.each.iter().find(|c| printable(&c.name) == name);
         let Some(settings) = found.and_then(|c| c.settings.as_ref().ok()) else { continue };
         watched.rest(ASIDE);
-        let left = Box::pin(cluster(settings, terminal, &state, &keymap, depth)).await;
+        let known = watched.members(&name);
+        let left = Box::pin(cluster(settings, known, terminal, &state, &keymap, depth)).await;
         watched.rest(Duration::ZERO);
         watched.poll_now();
         match left {
@@ -86,9 +88,11 @@ fn before(context: &Context, now: Timestamp) -> Row {
     Row { context: printable(&context.name).into_owned(), told }
 }
 
-/// The dashboard of one context, with the looks of the fleet.
+/// The dashboard of one context, with the looks of the fleet and the members that it knows: the endpoint that was typed may
+/// be that of the one that hangs.
 async fn cluster(
     settings: &Settings,
+    known: Vec<ListedMember>,
     terminal: &mut Terminal,
     fleet: &State,
     keymap: &Keymap,
@@ -97,7 +101,10 @@ async fn cluster(
     if fleet.mouse {
         terminal.guard.set_mouse(false)?;
     }
-    let (opening, access) = target(settings, access_unasked(settings)?)?;
+    let (mut opening, access) = target(settings, access_unasked(settings)?)?;
+    if let Opening::Ready(options) = &mut opening {
+        options.known = known;
+    }
     let aside = Aside { way: Way::Back, ..Aside::with(Tee::new(None)) };
     let left =
         show_cluster(terminal, settings, opening, access, (keymap.clone(), depth, fleet.look), aside).await;

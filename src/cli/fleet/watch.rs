@@ -13,6 +13,7 @@ use super::Context;
 use crate::cli::connect::{access_unasked, poll_options};
 use crate::config::Settings;
 use crate::diagnose::{self, Case, Damper};
+use crate::etcd::ListedMember;
 use crate::model::fleet::{Row, Told};
 use crate::model::text::printable;
 use crate::model::verdict::judge;
@@ -49,6 +50,8 @@ impl Pace {
 #[derive(Default)]
 struct News {
     rows: Mutex<BTreeMap<String, Row>>,
+    /// The newest view of each context.
+    views: Mutex<BTreeMap<String, Arc<ClusterView>>>,
     came: Notify,
 }
 
@@ -96,6 +99,12 @@ impl Watched {
                 return rows.into_values().collect();
             }
         }
+    }
+
+    /// The members of a context that are known by now.
+    pub(super) fn members(&self, context: &str) -> Vec<ListedMember> {
+        let views = self.news.views.lock().unwrap_or_else(PoisonError::into_inner);
+        views.get(context).into_iter().flat_map(|view| &view.members).filter_map(ListedMember::of).collect()
     }
 
     /// Polls with this pause.
@@ -149,6 +158,7 @@ async fn follow(name: &str, settings: &Settings, news: &News, mut pace: watch::R
                     }
                     let view = Arc::clone(&views.borrow_and_update());
                     let told = Told { every: last.pause(own), ..eyes.look(&view) };
+                    news.views.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), view);
                     news.put(Row { context: name.to_owned(), told: Ok(told) });
                 }
                 changed = pace.changed() => {

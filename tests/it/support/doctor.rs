@@ -32,6 +32,7 @@ impl Doctor {
             interval: Duration::from_secs(1),
             metrics_every: Some(Duration::from_secs(1)),
             patience: etcdtop::poll::PATIENCE,
+            known: Vec::new(),
         });
         let views = poll.views();
         let (history, damper) = (History::default(), Damper::default());

@@ -24,6 +24,7 @@ impl Watch {
             interval: Duration::from_secs(1),
             metrics_every: Some(Duration::from_secs(5)),
             patience: etcdtop::poll::PATIENCE,
+            known: Vec::new(),
         };
         Self { poll: Poll::start(options) }
     }
