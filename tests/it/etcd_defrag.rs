@@ -9,7 +9,7 @@ use etcdtop::lab::{Load, LoadKind, Spec};
 use serde_json::Value;
 
 use crate::support::certs::{Certs, Pair};
-use crate::support::cluster::TestCluster;
+use crate::support::cluster::{TestCluster, patient};
 use crate::support::job::Job;
 
 /// What a run did, as the members' logs tell it.
@@ -36,7 +36,8 @@ impl Arena {
     async fn start() -> Self {
         let certs = Certs::new();
         let (tls, server) = certs.both_ways();
-        let spec = Spec { version: Some("3.5".into()), tls: Some(tls), ..Spec::default() };
+        let spec =
+            Spec { version: Some("3.5".into()), tls: Some(tls), extra_args: patient(), ..Spec::default() };
         let cluster = TestCluster::start(spec).await;
         let load = Load::start(&cluster, LoadKind::Light);
         let this = Self { cluster, certs, client: server, read: vec![0; 3], _load: load };
@@ -88,10 +89,8 @@ impl Arena {
         let text = self.cluster.etcdctl(&["endpoint", "status", "-w", "json"]);
         let all: Value = serde_json::from_str(&text).unwrap();
         let all = all.as_array().unwrap();
-        let leader = all[0]["Status"]["leader"].as_u64();
-        let at = all.iter().position(|e| e["Status"]["header"]["member_id"].as_u64() == leader).unwrap();
         let revisions = all.iter().map(|e| e["Status"]["header"]["revision"].as_i64().unwrap());
-        (revisions.max().unwrap(), self.cluster.members()[at].name.clone())
+        (revisions.max().unwrap(), self.cluster.members()[self.cluster.leader()].name.clone())
     }
 
     fn endpoint(&self, i: usize) -> String {

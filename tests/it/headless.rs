@@ -23,19 +23,12 @@ fn began(event: &Value) -> bool {
 
 /// Who leads.
 fn leader(cluster: &TestCluster) -> String {
-    let table = cluster.etcdctl(&["endpoint", "status", "-w", "json"]);
-    let endpoints: Value = serde_json::from_str(&table).unwrap();
-    let status = &endpoints.as_array().unwrap()[0]["Status"];
-    let leader = status["leader"].as_u64().unwrap();
-    let of = |e: &&Value| e["Status"]["header"]["member_id"].as_u64() == Some(leader);
-    let endpoint = endpoints.as_array().unwrap().iter().find(of).unwrap()["Endpoint"].as_str().unwrap();
-    let index = cluster.members().iter().position(|m| m.client.raw() == endpoint).unwrap();
-    cluster.members()[index].name.clone()
+    cluster.members()[cluster.leader()].name.clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_healthy_cluster_everything_ends_with_0() {
-    let cluster = TestCluster::of("3.5").await;
+    let cluster = TestCluster::steady("3.5").await;
     fill(&cluster, 4, 12, 100);
     let job = Job::on(cluster.endpoints_text());
     let metrics = job.folder().join("etcdtop.prom").display().to_string();
@@ -87,7 +80,7 @@ async fn on_a_healthy_cluster_everything_ends_with_0() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_to_do_is_0_and_says_so_in_a_line() {
-    let cluster = TestCluster::of("3.6").await;
+    let cluster = TestCluster::steady("3.6").await;
     let job = Job::on(cluster.endpoints_text());
     let leader = leader(&cluster);
     for (args, words) in [
@@ -153,7 +146,9 @@ async fn what_a_check_refuses_is_3_and_nothing_is_done() {
     let ran = job.ends(3, &["compact", "--yes", "--revision", "999999999"]).await;
     assert!(ran.err.contains("in the future"), "{}", ran.all());
     // One member of three is down.
-    cluster.kill(2);
+    let down = cluster.follower();
+    let words = format!("2 of 3 voters serve, not {}", cluster.members()[down].name);
+    cluster.kill(down);
     let metrics = job.folder().join("etcdtop.prom").display().to_string();
     for args in [
         &["defrag", "--yes", "-o", "json", "--metrics-file", &metrics][..],
@@ -161,7 +156,7 @@ async fn what_a_check_refuses_is_3_and_nothing_is_done() {
         &["defrag", "--yes", "--continue-on-error", "-o", "json"],
     ] {
         let ran = job.ends(3, args).await;
-        assert!(ran.err.contains("2 of 3 voters serve, not m3"), "{}", ran.all());
+        assert!(ran.err.contains(&words), "{}", ran.all());
         assert_eq!(json(&ran)["result"], "refused");
     }
     let text = std::fs::read_to_string(&metrics).unwrap();
@@ -194,12 +189,11 @@ async fn nobody_reached_is_4() {
 /// was told to go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_defragmentation_that_fails_is_1() {
-    let mut cluster = TestCluster::of("3.5").await;
+    let mut cluster = TestCluster::steady("3.5").await;
     fill(&cluster, 4, 12, 100);
     cluster.etcdctl(&["compact", "40"]);
     let job = Job::on(cluster.endpoints_text());
-    let leads = leader(&cluster);
-    let at = cluster.members().iter().position(|m| m.name != leads).unwrap();
+    let at = cluster.follower();
     let name = cluster.members()[at].name.clone();
     let snap = cluster.folder().join(&name).join("member/snap");
     let away = cluster.folder().join(&name).join("member/away");
@@ -238,7 +232,9 @@ async fn an_outcome_that_nobody_knows_is_5_within_the_timeout() {
     // The answer may be quicker than this test: then it was done, and is asked for again.
     while code != 5 {
         tries += 1;
-        assert!(tries <= 10 && code == 0, "{code} {last}\n{err}");
+        // Or this machine took too long, and nothing was sent.
+        let again = code == 0 || (code == 1 && last["steps"][0]["state"] == "skipped");
+        assert!(tries <= 10 && again, "{code} {last}\n{err}");
         // What is sent takes its time, so that there is a middle.
         proxies[1].set(Fault::Delay(ON_THE_WAY));
         let mut running = job.begin(&["defrag", "--yes", "--member", &typed[1], "--timeout", "15s"]);
@@ -278,17 +274,18 @@ async fn behind_proxies(quota: Option<Bytes>) -> (TestCluster, Vec<Proxy>) {
 async fn a_second_run_is_refused_while_the_first_runs() {
     let cluster = TestCluster::of("3.6").await;
     let job = Job::on(cluster.endpoints_text());
-    let args = ["defrag", "--yes", "--lock", "--wait", "2s", "--move-leader"];
+    let args = ["defrag", "--yes", "--lock", "--wait", "5s", "--move-leader"];
     let mut first = job.begin(&args);
     first.until("the first step", began).await;
-    let second = job.ends(3, &["defrag", "--yes"]).await;
+    // On another host, or by another user, the lock in the cluster is seen, too; and respected by who does not take it.
+    let (elsewhere, there) = (Job::on(cluster.endpoints_text()), Job::on(cluster.endpoints_text()));
+    let (second, third, fourth) = tokio::join!(
+        job.ends(3, &["defrag", "--yes"]),
+        elsewhere.ends(3, &["compact", "--keep", "1", "--yes", "--lock"]),
+        there.ends(3, &["defrag", "--yes"])
+    );
     assert!(second.err.contains(&format!("process {}", first.pid())), "{}", second.all());
-    // On another host, or by another user: the lock in the cluster is seen from there, too.
-    let elsewhere = Job::on(cluster.endpoints_text());
-    let third = elsewhere.ends(3, &["compact", "--keep", "1", "--yes", "--lock"]).await;
     assert!(third.err.contains("etcdtop defrag since"), "{}", third.all());
-    // And respected by who does not take it.
-    let fourth = elsewhere.ends(3, &["defrag", "--yes"]).await;
     assert!(fourth.err.contains("etcdtop defrag since"), "{}", fourth.all());
     let (code, last, err) = first.end().await;
     assert_eq!(code, 0, "{last}\n{err}");
@@ -410,7 +407,7 @@ async fn out_of_no_space_by_cron() {
     assert!(listed.out.contains("NOSPACE"), "{}", listed.all());
     // The files are full of history: the alarm would only come again.
     let refused = job.ends(3, &["alarms", "disarm", "--yes"]).await;
-    assert!(refused.err.contains("is at its quota") && refused.err.contains("compact"), "{}", refused.all());
+    assert!(refused.err.contains("of its quota") && refused.err.contains("compact"), "{}", refused.all());
     let lock = job.ends(3, &["recover", "nospace", "--yes", "--keep", "10", "--lock"]).await;
     assert!(lock.err.contains("takes no writes") && lock.err.contains("without --lock"), "{}", lock.all());
     let ran = job.ends(0, &["recover", "nospace", "--yes", "--keep", "10", "-o", "json"]).await;

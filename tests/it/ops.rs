@@ -126,7 +126,7 @@ async fn out_of_no_space(version: &str) {
     let disarm = plan(&Request::Disarm, &view).unwrap();
     let refusal = confirm(disarm, &Mode::ReadWrite, "test").unwrap_err().to_string();
     // Whether all of it is in use differs from run to run: what comes first does not.
-    assert!(refusal.contains("is at its quota") && refusal.contains("compact"), "{version}: {refusal}");
+    assert!(refusal.contains("of its quota") && refusal.contains("compact"), "{version}: {refusal}");
     let folder = tempfile::tempdir().unwrap();
     let request = Request::RecoverNoSpace { folder: Some(folder.path().join("snapshots")), keep: 2 };
     let made = plan(&request, &view).unwrap();

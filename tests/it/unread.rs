@@ -1,15 +1,18 @@
 //! Operations of which nobody hears: what they say goes to a full disk, to nobody, or to somebody who has stopped reading.
 
 use std::io::Read;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::process::Child;
+use tokio::time::timeout;
 
 use crate::support::cluster::TestCluster;
 use crate::support::job::{Gone, Job, Unread};
 use crate::support::operate::fill;
 use crate::support::process::send;
-use crate::support::wait_for_async;
+use crate::support::{PATIENCE, wait_for_async};
 
 /// Nobody reads what it says, and the disk that it is written to is full: it does what it was told all the same, and says by
 /// its exit code that it has.
@@ -28,6 +31,12 @@ async fn what_nobody_reads_ends_no_operation_half_way() {
     assert_eq!(code, 0);
 }
 
+/// Its exit code, when it ends.
+async fn end(child: &mut Child) -> Option<i32> {
+    let ended = timeout(PATIENCE, child.wait()).await;
+    ended.unwrap_or_else(|_| panic!("it does not end")).unwrap().code()
+}
+
 /// `| less`: the operation goes on, and what was said can be read afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_reads_later_reads_everything() {
@@ -42,8 +51,8 @@ async fn who_reads_later_reads_everything() {
         reader.read_to_end(&mut said).unwrap();
         String::from_utf8(said.split_off(filled)).unwrap()
     });
-    let said = said.await.unwrap();
-    assert_eq!(child.wait().await.unwrap().code(), Some(0), "{said}");
+    let said = timeout(PATIENCE, said).await.unwrap().unwrap();
+    assert_eq!(end(&mut child).await, Some(0), "{said}");
     // Both streams are one pipe here: documents, and lines for people.
     let events: Vec<Value> = said.lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
     let named = |name: &str| events.iter().filter(|e| e["event"] == name).count();
@@ -57,15 +66,19 @@ async fn who_does_not_read_holds_up_neither_a_limit_nor_a_signal() {
     let cluster = TestCluster::of("3.6").await;
     fill(&cluster, 4, 12, 100);
     let job = Job::on(cluster.endpoints_text());
+    let began = Instant::now();
+    let Unread { mut child, reader, .. } =
+        job.unread(&["defrag", "--yes", "--timeout", "20s", "-o", "jsonl"]);
+    assert_eq!(end(&mut child).await, Some(0), "what was done is done");
+    assert!(began.elapsed() >= Duration::from_secs(20), "it did not wait for a reader");
+    drop(reader);
     for format in ["table", "json", "jsonl"] {
-        let Unread { mut child, .. } = job.unread(&["defrag", "--yes", "--timeout", "10s", "-o", format]);
-        assert_eq!(child.wait().await.unwrap().code(), Some(0), "{format}: what was done is done");
         // In the middle of it.
         let Unread { mut child, reader, .. } = job.unread(&["defrag", "--yes", "--wait", "1h", "-o", format]);
         let waits = || job.journal().last().filter(|e| e["event"] == "step_ended").map(drop);
         wait_for_async("the first member's end", waits).await;
         send(child.id().unwrap().cast_signed(), Signal::TERM);
-        assert_eq!(child.wait().await.unwrap().code(), Some(143), "{format}");
+        assert_eq!(end(&mut child).await, Some(143), "{format}");
         assert!(job.last_end().contains("cancelled"), "{format}: {}", job.last_end());
         drop(reader);
         // At its end.
@@ -74,7 +87,7 @@ async fn who_does_not_read_holds_up_neither_a_limit_nor_a_signal() {
         wait_for_async("the end of it", || (job.ended() > before).then_some(())).await;
         assert!(child.try_wait().unwrap().is_none(), "{format}: nobody has read it");
         send(child.id().unwrap().cast_signed(), Signal::TERM);
-        assert_eq!(child.wait().await.unwrap().code(), Some(0), "{format}");
+        assert_eq!(end(&mut child).await, Some(0), "{format}");
         drop(reader);
     }
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use etcdtop::lab::{Binaries, Cluster, Spec};
+use serde_json::Value;
 
 /// The program under test.
 pub fn program() -> PathBuf {
@@ -19,6 +20,11 @@ static ENDED: Condvar = Condvar::new();
 fn running() -> MutexGuard<'static, usize> {
     // A test that failed while it held the lock does not spoil the others.
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Flags with which no leader is lost on a machine that has other things to do.
+pub fn patient() -> Vec<String> {
+    ["--heartbeat-interval=500", "--election-timeout=5000"].map(String::from).to_vec()
 }
 
 /// The place of one cluster among those that run at the same time; free again when dropped.
@@ -62,6 +68,11 @@ impl TestCluster {
         this
     }
 
+    /// Three members of a version, of which none is elected because the machine is busy.
+    pub async fn steady(version: &str) -> Self {
+        Self::start(Spec { version: Some(version.into()), extra_args: patient(), ..Spec::default() }).await
+    }
+
     /// Three members of a version.
     pub async fn of(version: &str) -> Self {
         Self::start(Spec { version: Some(version.into()), ..Spec::default() }).await
@@ -77,6 +88,25 @@ impl TestCluster {
         self.try_etcdctl(args).unwrap_or_else(|e| panic!("etcdctl {args:?}: {e}"))
     }
 
+    /// The member that leads, once all of them name it.
+    pub fn leader(&self) -> usize {
+        super::wait_for("one leader", || {
+            let all = self.try_etcdctl(&["endpoint", "status", "-w", "json"]).ok()?;
+            let all: Vec<Value> = serde_json::from_str(&all).ok()?;
+            let leader = all.first()?["Status"]["leader"].as_u64()?;
+            let named = all.iter().all(|e| e["Status"]["leader"].as_u64() == Some(leader));
+            let is = |e: &&Value| e["Status"]["header"]["member_id"].as_u64() == Some(leader);
+            let endpoint = all.iter().find(is).filter(|_| named)?["Endpoint"].as_str()?;
+            self.members().iter().position(|m| m.client.raw() == endpoint)
+        })
+    }
+
+    /// One that does not: what it leaves behind leads to no election.
+    pub fn follower(&self) -> usize {
+        let leader = self.leader();
+        (0..self.members().len()).rev().find(|i| *i != leader).unwrap()
+    }
+
     fn command(&self) -> Command {
         let binaries: &Binaries = self.binaries();
         let mut command = Command::new(&binaries.etcdctl);
@@ -84,7 +114,8 @@ impl TestCluster {
             // Later ones know no other, and warn of it.
             command.env("ETCDCTL_API", "3");
         }
-        command.arg(format!("--endpoints={}", self.endpoints_text()));
+        // Its own limit of five seconds is one for machines that have nothing else to do.
+        command.arg("--command-timeout=60s").arg(format!("--endpoints={}", self.endpoints_text()));
         command
     }
 

@@ -143,8 +143,10 @@ impl Job {
         let folder = self.folder().join("state/etcdtop");
         let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
         let journals: Vec<PathBuf> = files.filter(|p| p.extension().is_some_and(|e| e == "jsonl")).collect();
-        let text: String = journals.iter().map(|p| std::fs::read_to_string(p).unwrap()).collect();
-        text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+        let texts = journals.iter().map(|p| std::fs::read_to_string(p).unwrap());
+        // The last line may be being written.
+        let whole: String = texts.map(|t| t[..t.rfind('\n').map_or(0, |end| end + 1)].to_owned()).collect();
+        whole.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
     }
 
     /// How the operation that was journaled last ended.
