@@ -1,9 +1,8 @@
 //! The thin program around the library: parse, start logging, dispatch, exit code.
 
-use std::io::Write;
 use std::process::ExitCode;
 
-use etcdtop::cli::{self, Cli, Exit};
+use etcdtop::cli::{self, Cli};
 use etcdtop::lab;
 
 fn main() -> ExitCode {
@@ -19,13 +18,5 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    let cli = Cli::read();
-    match cli::run(&cli) {
-        Ok(exit) => exit.into(),
-        Err(report) => {
-            // Nobody may be there to read it.
-            let _ = writeln!(std::io::stderr(), "etcdtop: {report:#}");
-            Exit::Usage.into()
-        }
-    }
+    cli::run(&Cli::read()).into()
 }

@@ -47,21 +47,25 @@ pub use exit::Exit;
 
 use color_eyre::Result;
 
-/// Runs what was asked for.
-///
-/// # Errors
-/// What kept it from running, for people to read.
-pub fn run(cli: &Cli) -> Result<Exit> {
-    record::only_with_a_screen(cli)?;
-    let ended = if cli.global.all_contexts { fleet::run(cli) } else { of_one_cluster(cli) };
+/// Runs what was asked for. What kept it from running is told on standard error.
+#[must_use]
+pub fn run(cli: &Cli) -> Exit {
+    let ended = record::only_with_a_screen(cli).and_then(|()| {
+        if cli.global.all_contexts {
+            return fleet::run(cli);
+        }
+        let ended = of_one_cluster(cli);
+        if let (Err(_), Some(file)) = (&ended, cli.command.as_ref().and_then(Command::metrics_file)) {
+            operate::metrics::could_not_begin(file);
+        }
+        ended
+    });
+    let exit = ended.unwrap_or_else(|report| {
+        tell!("etcdtop: {report:#}");
+        Exit::Usage
+    });
     voice::end();
-    if cli.global.all_contexts {
-        return ended;
-    }
-    if let (Err(_), Some(file)) = (&ended, cli.command.as_ref().and_then(Command::metrics_file)) {
-        operate::metrics::could_not_begin(file);
-    }
-    ended
+    exit
 }
 
 fn of_one_cluster(cli: &Cli) -> Result<Exit> {

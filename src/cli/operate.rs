@@ -166,6 +166,7 @@ pub(super) fn run(
     order: &Order<'_>,
     request: impl FnOnce(&ClusterView) -> Result<Request>,
 ) -> Result<Exit> {
+    order.bounds.speak();
     warn(settings);
     if let Some(file) = &order.bounds.metrics_file {
         metrics::check(file)?;
@@ -205,7 +206,6 @@ pub(super) async fn carry_out(
 ) -> Result<Outcome> {
     let mut outcome = Outcome::new(order.command, settings);
     let until = order.bounds.timeout.map(|all| (outcome.began + all, all));
-    voice::begin(until.map(|(at, _)| at));
     let prepared = Box::pin(prepare::prepare(settings, order, request, &mut outcome));
     let ready = match until {
         None => prepared.await?,
@@ -273,11 +273,13 @@ async fn finish(
     give_back(lock, &end).await;
     let untouched = !teller.began;
     let signal = if let Ending::Signal(number) = ending { Some(number) } else { None };
-    voice::listens(signals, signal.is_some());
+    voice::listens(signals, teller.heard);
     let (exit, result) = match &end {
         End::Done => (Exit::Done, report::Result::Done),
         End::Unknown(_) => (Exit::Unknown, report::Result::Unknown),
-        End::Cancelled(_) if let Some(number) = signal => (Exit::Signal(number), report::Result::Stopped),
+        End::Cancelled(_) if signal.is_some() => {
+            (signal.map_or(Exit::Failed, Exit::Signal), report::Result::Stopped)
+        }
         // What had to hold before the first step did not, or not in time: nothing was done.
         _ if untouched => (Exit::Refused, report::Result::Refused),
         End::Cancelled(_) => (Exit::Failed, report::Result::Stopped),

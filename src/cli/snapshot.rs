@@ -132,6 +132,7 @@ fn save(
     verify: &str,
     bounds: &BoundArgs,
 ) -> Result<Exit> {
+    bounds.speak();
     warn(settings);
     if let Some(file) = &bounds.metrics_file {
         metrics::check(file)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use color_eyre::Result;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::connect::run_to_end;
 use crate::term::{Signal, Signals};
@@ -17,6 +17,9 @@ static VOICE: OnceLock<Voice> = OnceLock::new();
 
 /// Who was told to end is not kept longer by somebody who does not read.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// So long one stream waits for the other, once.
+const IN_ORDER: Duration = Duration::from_millis(250);
 
 struct Voice {
     out: Stream,
@@ -88,7 +91,15 @@ pub(super) fn begin(until: Option<Instant>) {
 fn start() -> Option<Voice> {
     let err = Stream::start(write_err)?;
     let (complaints, mut complained) = (err.clone(), false);
+    let said = err.left.subscribe();
+    let mut in_order = true;
     let out = Stream::start(move |text| {
+        // What was said on standard error before stands before it on a terminal; but nobody waits for who reads only this.
+        let before = std::time::Instant::now();
+        while *said.borrow() > 0 && in_order {
+            std::thread::sleep(Duration::from_millis(2));
+            in_order = before.elapsed() < IN_ORDER;
+        }
         if let Err(e) = write_out(text)
             && !std::mem::replace(&mut complained, true)
         {
@@ -171,8 +182,9 @@ async fn is_over(voice: &Voice) -> Result<()> {
     Ok(())
 }
 
-/// Until a signal says so.
+/// Until a signal says so, and a moment longer: it may have come before the last was said.
 async fn told_to_end(ear: Ear) {
     let Ear::Listens(mut signals) = ear else { return std::future::pending().await };
     while !matches!(signals.next().await, Signal::End(_)) {}
+    sleep(PATIENCE).await;
 }

@@ -75,6 +75,19 @@ pub struct MetricsSample {
     pub defrag_inflight: Option<bool>,
 }
 
+/// Start times that are closer are those of one process: they are computed from the machine's clock, which is set now and
+/// then.
+const SAME_START: Duration = Duration::from_secs(5);
+
+impl MetricsSample {
+    /// Whether the process that told this tells the other one, too; taken for so where that is not told.
+    #[must_use]
+    pub fn same_process(&self, other: &Self) -> bool {
+        let apart = self.started_at.zip(other.started_at).map(|(a, b)| b.duration_since(a).unsigned_abs());
+        apart.is_none_or(|apart| apart <= SAME_START)
+    }
+}
+
 /// A gRPC method: service and name, such as `KV/Put`. Letters, digits and dots only: it may be printed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Method(pub Box<str>);

@@ -1,6 +1,7 @@
 //! What must hold right before a step and right after it. Pure: a view in, a gate out. Used by the preflight, by the
 //! engine before each step, and by the property test.
 
+use crate::model::units::percent;
 use crate::model::{AlarmKind, ClusterId, ClusterView, Conflict, MemberId, MemberState, MemberView};
 
 use super::plan::{Action, Permille};
@@ -153,7 +154,11 @@ fn disarm(view: &ClusterView, member: Option<MemberId>, alarm: AlarmKind, below:
             } else {
                 "compact and defragment first"
             };
-            return Stop(format!("db {size} of {} is at its quota {quota}: {first}", m.label()));
+            let (share, below) = (percent(size.share_of(quota)), percent(below));
+            let label = m.label();
+            return Stop(format!(
+                "db {size} of {label} is {share} of its quota {quota}, and the alarm is taken back below {below}: {first}"
+            ));
         }
     }
     Go
@@ -182,8 +187,7 @@ pub fn compacted(before: &ClusterView, now: &ClusterView) -> Gate {
         };
         let Some((then, is)) = then.metrics.as_ref().zip(m.metrics.as_ref()) else { continue };
         // A member that was restarted counts anew, and takes up what it had not finished when it starts.
-        let same_process = then.started_at == is.started_at;
-        if same_process
+        if then.same_process(is)
             && then.compactions.is_some()
             && (m.metrics_asked.is_none() || then.compactions == is.compactions)
         {
@@ -193,10 +197,11 @@ pub fn compacted(before: &ClusterView, now: &ClusterView) -> Gate {
     Go
 }
 
-/// Commits until a member's in use no longer counts what a compaction freed: that of the deletions, and two more. bbolt keeps
-/// pages pending while a reader of an older transaction is left; etcd replaces its own in each commit, and takes the figure
-/// from the statistics of the one before (`batchTxBuffered.unsafeCommit` and `backend.begin`). It commits ten times a second
-/// while something is written, and else never.
+/// Commits after the end of a compaction until a member's in use no longer counts what that freed, at most. bbolt keeps pages
+/// pending while a reader of an older transaction is left; etcd lets go of its own while it commits, and takes the figure from
+/// the statistics of that transaction (`batchTxBuffered.unsafeCommit`, `backend.begin`): so it is in the next commit, or in the
+/// one after it. Before 3.6 the first may be that of the deletions themselves. It commits ten times a second while something
+/// is written, and else never.
 const COMMITS_TO_TELL: u64 = 3;
 
 /// Whether a member's in use is of after the compaction that had ended by `then`. Where no `/metrics` count commits it is
@@ -206,7 +211,7 @@ pub fn tells_in_use(then: &MemberView, now: &MemberView) -> bool {
     let Some((then, now)) = then.metrics.as_ref().zip(now.metrics.as_ref()) else { return true };
     let commits = then.backend_commit.as_ref().zip(now.backend_commit.as_ref());
     // A process that is new has read its free pages from the file.
-    then.started_at != now.started_at
+    !then.same_process(now)
         || commits.is_none_or(|(then, now)| now.count().saturating_sub(then.count()) >= COMMITS_TO_TELL)
 }
 
@@ -321,6 +326,7 @@ mod tests {
             for (m, n) in view.members.iter_mut().zip(commits) {
                 let counted = Histogram { buckets: vec![(0.1, n), (f64::INFINITY, n)], sum: 1.0 };
                 m.metrics_mut().backend_commit = Some(counted);
+                m.metrics_mut().started_at = Some(crate::testing::noon());
             }
             view
         };

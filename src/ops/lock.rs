@@ -79,11 +79,12 @@ async fn connect(dialer: &Dialer, poll: &Handle, cluster: ClusterId) -> Result<C
     for m in voters {
         let Some((endpoint, id)) = m.endpoint.as_ref().zip(m.id) else { continue };
         // The poll's own connection is open already; on a slow link a handshake takes longer than all that is asked.
-        let connected = match poll.connection(endpoint) {
-            Some(open) => Box::pin(open.of(cluster, id, CALL)).await,
-            None => Box::pin(dialer.connect_to(endpoint, cluster, id)).await,
-        };
-        match connected {
+        if let Some(open) = poll.connection(endpoint)
+            && let Ok(connection) = Box::pin(open.of(cluster, id, CALL)).await
+        {
+            return Ok(connection);
+        }
+        match Box::pin(dialer.connect_to(endpoint, cluster, id)).await {
             Ok(connection) => return Ok(connection),
             Err(why) => fault = why,
         }

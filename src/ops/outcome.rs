@@ -17,9 +17,6 @@ use crate::model::{ClusterView, MemberId, MemberView, MetricsSample};
 const GRACE: Duration = Duration::from_secs(10);
 /// The longest pause that Linux makes between two attempts to send the same bytes (`TCP_RTO_MAX`).
 const LAST_RETRY: Duration = Duration::from_secs(125);
-/// Start times that are closer are those of one process: they are computed from the machine's clock, which is set now and
-/// then.
-const SAME_START: Duration = Duration::from_secs(5);
 
 /// A call without an answer, and what was seen since.
 #[derive(Clone, Debug)]
@@ -133,9 +130,8 @@ impl Lost {
             // to a member that had caught up it sends none.
             return shrunk.then_some(StepEnd::Done);
         };
-        let apart = then.started_at.zip(now.started_at).map(|(a, b)| b.duration_since(a).unsigned_abs());
         let fewer = then.defragmentations.zip(now.defragmentations).is_some_and(|(a, b)| b < a);
-        let restarted = fewer || apart.is_some_and(|a| a > SAME_START);
+        let restarted = fewer || !then.same_process(now);
         if restarted {
             // Counters begin anew with the process, and a rewrite that it was in the middle of is gone with it.
             let lost =

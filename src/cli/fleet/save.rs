@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal as Number, kill_process};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 use super::{Context, Contexts, gather, warn};
 use crate::cli::args::Cli;
@@ -111,6 +112,8 @@ pub(super) fn run(
     if bounds.dry_run {
         return Err(eyre!("--all-contexts and --dry-run: a plan is of one cluster: name it with --context"));
     }
+    // Each has its limit, and when all have ended there is no more to wait for than a reader.
+    voice::begin(bounds.timeout.map(|_| Instant::now()));
     let contexts = gather(cli)?;
     warn(&contexts.each);
     let format = output(&contexts.common);
@@ -189,7 +192,6 @@ async fn save_all(
 ) -> Result<Vec<Saved>> {
     let program = std::env::current_exe()?;
     let mut signals = Signals::listen()?;
-    voice::begin(None);
     let running = Running::default();
     let saving = contexts
         .each

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
+use tokio::time::Instant;
 
+use crate::cli::voice;
 use crate::config::parse_duration;
 use crate::ops::plan::Permille;
 use crate::ops::terms::{Terms, Window};
@@ -22,6 +24,13 @@ pub struct BoundArgs {
     /// Write what was done into this file, for the textfile collector of Prometheus' node exporter
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(in crate::cli) metrics_file: Option<PathBuf>,
+}
+
+impl BoundArgs {
+    /// From here on nobody waits for who does not read.
+    pub(in crate::cli) fn speak(&self) {
+        voice::begin(self.timeout.map(|limit| Instant::now() + limit));
+    }
 }
 
 /// What lets a command change a cluster, and when.

@@ -52,6 +52,8 @@ pub(super) struct Teller {
     pub(super) until: Option<(Instant, Duration)>,
     /// A step was begun.
     pub(super) began: bool,
+    /// A signal came that ends the program.
+    pub(super) heard: bool,
     on_terminal: bool,
     shown: bool,
     told_progress: Option<Instant>,
@@ -74,6 +76,7 @@ impl Teller {
             on_hangup,
             until,
             began: false,
+            heard: false,
             on_terminal,
             shown: false,
             told_progress: None,
@@ -134,7 +137,8 @@ impl Teller {
                     self.operation.progress = now;
                     self.progress();
                 }
-                _ = redraw.tick(), if self.on_terminal => self.draw(),
+                // Who does not look now wants the last of them later, and not all.
+                _ = redraw.tick(), if self.on_terminal && voice::is_heard() => self.draw(),
             }
         }
     }
@@ -149,6 +153,7 @@ impl Teller {
         let why = if number == INTERRUPT { "ctrl-c was pressed" } else { past::PROGRAM_ENDS };
         let again = matches!(ending, Ending::Signal(_));
         *ending = Ending::Signal(number);
+        self.heard = true;
         let haste = if again { Haste::Abandon } else { Haste::AtOnce };
         if again {
             self.line("nothing more is waited for");
@@ -164,6 +169,7 @@ impl Teller {
 
     fn event(&mut self, event: OpEvent) {
         let now = Timestamp::now();
+        let heard = voice::is_heard();
         self.operation.take(event.clone(), now);
         if self.format == OutputFormat::Jsonl
             && let Some(what) = EventKind::of(&event, &self.operation)
@@ -186,7 +192,9 @@ impl Teller {
             OpEvent::Reordered(_) => self.line("another member leads by now: its turn comes last"),
             OpEvent::Answered { .. } | OpEvent::Ended(_) => {}
         }
-        self.draw();
+        if heard {
+            self.draw();
+        }
     }
 
     fn progress(&mut self) {
@@ -214,8 +222,7 @@ impl Teller {
 
     /// The bar, in the place of the one before.
     fn draw(&mut self) {
-        // Who does not look now wants the last of them later, and not all.
-        if !self.on_terminal || !self.operation.runs() || !voice::is_heard() {
+        if !self.on_terminal || !self.operation.runs() {
             return;
         }
         let width =

@@ -116,15 +116,19 @@ pub(super) fn stalled(plan: &Plan, step: &Step, took: Duration) -> Option<String
     })
 }
 
-/// Whether the plan's rule may say something else of a member when less of its file is in use.
+/// Whether the plan's rule says something else of a member when less of its file is in use: asked for every hundredth of it.
 pub(super) fn hinges_on_in_use(plan: &Plan, m: &MemberView) -> bool {
     let Request::Defragment(Roll { rule: Some(rule), quota, .. }) = &plan.request else { return false };
+    let holds = |m: &MemberView| matches!(rule.of(m, *quota), Answer::True);
+    let now = holds(m);
+    let Some(in_use) = m.status.as_ref().and_then(|s| s.db_size_in_use) else { return false };
     let mut less = m.clone();
-    if let Some(status) = &mut less.status {
-        status.db_size_in_use = Some(Bytes(0));
-    }
-    let holds = |m| matches!(rule.of(m, *quota), Answer::True);
-    holds(m) != holds(&less)
+    (0..100).any(|share| {
+        if let Some(status) = &mut less.status {
+            status.db_size_in_use = Some(Bytes(in_use.0 / 100 * share));
+        }
+        holds(&less) != now
+    })
 }
 
 /// How a member's turn ends without a call, if a rule says so now, or cannot be asked. `compacted` is the end of a compaction
@@ -143,7 +147,7 @@ pub(super) fn needless(
     match roll.rule.as_ref()?.of(m, roll.quota) {
         Answer::True => None,
         Answer::False(why) if old => Some(StepEnd::Needless(format!(
-            "{why}, what was compacted among it: nothing was written since, and etcd counts it anew when something is"
+            "{why}, what was compacted among it: too little was written since for etcd to count it anew"
         ))),
         Answer::False(why) => Some(StepEnd::Needless(why)),
         Answer::Unknown(why) => Some(StepEnd::Skipped(format!("not done: {why}"))),
