@@ -36,7 +36,6 @@ mod scenario;
 mod shelf;
 mod shell;
 mod snapshot;
-
 mod status;
 mod summary;
 mod table;

@@ -274,16 +274,14 @@ async fn finish(
     let untouched = !teller.began;
     let signal = if let Ending::Signal(number) = ending { Some(number) } else { None };
     voice::listens(signals, teller.heard);
-    let (exit, result) = match &end {
-        End::Done => (Exit::Done, report::Result::Done),
-        End::Unknown(_) => (Exit::Unknown, report::Result::Unknown),
-        End::Cancelled(_) if signal.is_some() => {
-            (signal.map_or(Exit::Failed, Exit::Signal), report::Result::Stopped)
-        }
+    let (exit, result) = match (&end, signal) {
+        (End::Done, _) => (Exit::Done, report::Result::Done),
+        (End::Unknown(_), _) => (Exit::Unknown, report::Result::Unknown),
+        (End::Cancelled(_), Some(number)) => (Exit::Signal(number), report::Result::Stopped),
         // What had to hold before the first step did not, or not in time: nothing was done.
         _ if untouched => (Exit::Refused, report::Result::Refused),
-        End::Cancelled(_) => (Exit::Failed, report::Result::Stopped),
-        End::Stopped(_) | End::Failed(_) => (Exit::Failed, report::Result::Failed),
+        (End::Cancelled(_), None) => (Exit::Failed, report::Result::Stopped),
+        (End::Stopped(_) | End::Failed(_), _) => (Exit::Failed, report::Result::Failed),
     };
     let reason = if end == End::Done { String::new() } else { end.to_string() };
     if !reason.is_empty() {

@@ -12,7 +12,7 @@ use super::gates;
 use super::guard::Confirmed;
 use super::journal::{self, End, Entry, Figures, StepEnd};
 use super::outcome::Lost;
-use super::plan::{Action, Plan, Request, Step};
+use super::plan::{Action, Plan, Step};
 use super::seam::{Called, Look, Record, Told, World};
 use crate::etcd::{Fault, Permit};
 use crate::model::ClusterView;
@@ -20,7 +20,7 @@ use crate::model::ClusterView;
 mod turn;
 mod watching;
 
-use turn::{Sweep, Turn, before_its_turn, hinges_on_in_use, leader_last, needless, stalled};
+use turn::{Sweep, Turn, before_its_turn, hinges_on_in_use, leader_last, needless, rule, stalled};
 use watching::wanted;
 
 /// How often a plan is put into another order before one step: more, and the cluster is not fit for it.
@@ -385,8 +385,7 @@ impl<W: World, R: Record, T: FnMut(OpEvent) + Send> Engine<W, R, T> {
 
     /// A rule may ask what is in use since the compaction that ended `then`: that is told when something is written.
     async fn told_in_use(&mut self, plan: &Plan, i: usize, then: Arc<ClusterView>) -> Passed {
-        let asks = matches!(&plan.request, Request::Defragment(roll) if roll.rule.is_some());
-        if !asks {
+        if rule(plan).is_none() {
             return Passed::Yes(then);
         }
         self.compacted = Some(Arc::clone(&then));

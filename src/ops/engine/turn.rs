@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::super::event::OpEvent;
 use super::super::gates;
 use super::super::journal::{End, StepEnd};
-use super::super::plan::{Action, AfterFailure, Plan, Request, Roll, Step};
-use super::super::rule::Answer;
+use super::super::plan::{Action, AfterFailure, Plan, Request, Step};
+use super::super::rule::{Answer, Rule};
 use super::super::seam::{Record, World};
 use super::Engine;
 use crate::model::units::lasting;
@@ -116,10 +116,16 @@ pub(super) fn stalled(plan: &Plan, step: &Step, took: Duration) -> Option<String
     })
 }
 
+/// The rule that a member is rewritten by, if there is one, and the quota of members that do not tell theirs.
+pub(super) fn rule(plan: &Plan) -> Option<(&Rule, Option<Bytes>)> {
+    let Request::Defragment(roll) = &plan.request else { return None };
+    Some((roll.rule.as_ref()?, roll.quota))
+}
+
 /// Whether the plan's rule says something else of a member when less of its file is in use: asked for every hundredth of it.
 pub(super) fn hinges_on_in_use(plan: &Plan, m: &MemberView) -> bool {
-    let Request::Defragment(Roll { rule: Some(rule), quota, .. }) = &plan.request else { return false };
-    let holds = |m: &MemberView| matches!(rule.of(m, *quota), Answer::True);
+    let Some((rule, quota)) = rule(plan) else { return false };
+    let holds = |m: &MemberView| matches!(rule.of(m, quota), Answer::True);
     let now = holds(m);
     let Some(in_use) = m.status.as_ref().and_then(|s| s.db_size_in_use) else { return false };
     let mut less = m.clone();
@@ -139,12 +145,12 @@ pub(super) fn needless(
     view: &ClusterView,
     compacted: Option<&ClusterView>,
 ) -> Option<StepEnd> {
-    let Request::Defragment(roll) = &plan.request else { return None };
+    let (rule, quota) = rule(plan)?;
     let id = defragments(step)?;
     let m = view.member(id)?;
     let old = compacted.and_then(|then| then.member(id)).is_some_and(|then| !gates::tells_in_use(then, m))
         && hinges_on_in_use(plan, m);
-    match roll.rule.as_ref()?.of(m, roll.quota) {
+    match rule.of(m, quota) {
         Answer::True => None,
         Answer::False(why) if old => Some(StepEnd::Needless(format!(
             "{why}, what was compacted among it: too little was written since for etcd to count it anew"
